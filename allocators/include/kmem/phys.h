@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical memory: a reserved range of frames per node, divided into zones.
+ *
+ * One process has one physical memory; phys_init() is called once, by one
+ * thread, before everything else, and phys_exit() last.
+ */
+#ifndef KMEM_PHYS_H
+#define KMEM_PHYS_H
+
+#include <kmem/mm_types.h>
+#include <kmem/options.h>
+
+enum phys_backing {
+	/* Shared memory file: one frame may be mapped at several addresses (vmalloc,
+	 * kmap). Not fork-safe: parent and child share the frames. */
+	PHYS_MEMFD,
+	/* Anonymous memory: copy-on-write works across fork; no vmalloc, no HIGHMEM. */
+	PHYS_PRIVATE,
+};
+
+struct phys_config {
+	int backing;           /* enum phys_backing */
+	uint64_t memory_bytes; /* of all nodes together, all zones */
+	uint64_t dma_bytes;    /* ZONE_DMA, at the start of node 0; 0: no such zone */
+	uint64_t highmem_bytes; /* ZONE_HIGHMEM, of all nodes together; 0: no such zone */
+	/* "": this machine; an hwloc synthetic description ("numa:4 core:2 pu:1"); or
+	 * the path of an hwloc XML file (ends in .xml). */
+	const char *topology;
+	int hugepages; /* 0 system's choice, 1 never, 2 always (madvise) */
+};
+
+extern KMEM_API const struct kmem_option phys_options[];
+
+/* 0, -EBUSY when already up, -EINVAL, -ENOMEM; kmem_last_error() has the sentence. */
+KMEM_API int phys_init(const struct phys_config *config);
+KMEM_API void phys_exit(void);
+
+KMEM_API int phys_nr_nodes(void);
+/* True when the nodes are not the machine's own: results must say so. */
+KMEM_API bool phys_is_simulated(void);
+/* Relative distance as ACPI SLIT has it (10: local). */
+KMEM_API int node_distance(int from, int to);
+KMEM_API int cpu_to_node(unsigned int cpu);
+KMEM_API int numa_node_id(void); /* of the calling thread's CPU */
+
+#endif /* KMEM_PHYS_H */

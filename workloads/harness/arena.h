@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory of the harness itself, straight from mmap and never from an allocator
+ * that may be under test. Zeroed, pre-faulted (so that its page faults fall
+ * before the clock starts), released with arena_free(). Fails by ending the
+ * cell: a harness without memory has no result.
+ */
+#ifndef KMEMBENCH_ARENA_H
+#define KMEMBENCH_ARENA_H
+
+#include <kmem/compiler.h>
+
+void *arena_alloc(size_t bytes);
+void arena_free(void *p, size_t bytes);
+
+#endif /* KMEMBENCH_ARENA_H */

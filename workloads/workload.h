@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workloads: what is asked of an allocator, and when.
+ *
+ * One file per workload: it fills a `struct workload_ops` and registers it.
+ * workloads/skeleton.c documents each hook in a template that compiles.
+ *
+ * THEORY. A cell runs one workload on one allocator with T threads. Work is cut
+ * into quanta: step() does one quantum of about 100 us to 1 ms and adds what it
+ * really did to worker->ops. All random decisions are drawn in thread_setup().
+ * The same step is compiled twice from one inline body (WORKLOAD_STEP): once
+ * bare, for throughput, and once with a probe that reads the clock around
+ * every operation and keeps account of live bytes, for the latency pass. So
+ * both passes do exactly the same operations.
+ *
+ * Life of a cell:  setup(run) -> [ per pass: thread_setup(w) in each thread,
+ * barrier, step(w)..., thread_teardown(w) in each thread ] -> teardown(run)
+ * Blocks still live after a pass are freed in thread_teardown(), where they
+ * belong to the thread, or in pass_end(), which the main thread calls.
+ */
+#ifndef KMEMBENCH_WORKLOAD_H
+#define KMEMBENCH_WORKLOAD_H
+
+#include <kmem/allocator.h>
+#include "workloads/harness/rng_fast.h"
+
+#define WORKLOAD_OPS_VERSION 1
+
+enum touch_rule { TOUCH_DEFAULT, TOUCH_NONE, TOUCH_ENDS, TOUCH_PAGES, TOUCH_FULL };
+/* NULL-terminated names, indexed by enum touch_rule: "default", "none", ... */
+extern const char *const touch_rule_names[];
+
+struct workload_ops;
+struct probe;
+
+/* One cell's run. Written by the runner before setup(). */
+struct workload_run {
+	const struct workload_ops *workload;
+	struct allocator *allocator;
+	const void *params;    /* structure filled through workload->params */
+	uint64_t size_bytes;   /* of -s; 0 where the workload draws its own sizes */
+	unsigned int threads;
+	uint64_t seed;
+	enum touch_rule touch; /* never TOUCH_DEFAULT here */
+	bool check;            /* stamp each block, verify it before it is freed */
+	bool fixed_ops;        /* quanta per thread are fixed: see quanta */
+	uint64_t quanta;       /* with fixed_ops */
+	void *shared;          /* the workload's own, from setup() */
+};
+
+/* One thread of a pass. Cache-line aligned, one each. */
+struct worker {
+	/* hot: read by every operation */
+	struct allocator *a;
+	void *(*alloc)(struct allocator *a, size_t size, size_t align, gfp_t gfp, int node);
+	void (*free)(struct allocator *a, void *ptr, size_t size);
+	bool after_alloc; /* touch or stamp wanted */
+	bool check;
+	enum touch_rule touch;
+	uint64_t ops;  /* operations done (one alloc+free pair counts as workload->op says) */
+	void *state;   /* the workload's own, per thread, from thread_setup() */
+	struct probe *probe; /* latency pass only, else NULL */
+	/* cold */
+	struct workload_run *run;
+	unsigned int index;
+	struct rng rng; /* seeded from run->seed and index */
+	uint64_t stamp_seed;
+} KMEM_CACHELINE_ALIGNED;
+
+struct workload_ops {
+	unsigned int abi_version; /* WORKLOAD_OPS_VERSION */
+	const char *name;
+	const char *description; /* one sentence: what it does */
+	const char *stresses;    /* what it measures */
+	const char *not_for;     /* what it must not be used to claim */
+	const char *source;      /* after which benchmark or paper */
+	const char *op;          /* what one operation is: "alloc+free pair", "block passed" */
+	uint64_t caps;           /* capabilities an allocator must have */
+	const struct kmem_option_group *params; /* NULL: none */
+	size_t params_size;
+	/* -s: NULL when the workload draws its own sizes; else the default list, "64" or
+	 * "16,64,1K". */
+	const char *default_sizes;
+	uint64_t size_min_bytes, size_max_bytes; /* bounds of -s; 0: none */
+	const char *default_threads; /* "1", "2"; what -t is when it is not given */
+	enum touch_rule default_touch;
+
+	/* May be NULL. 0, or -EINVAL with a text: refuses an impossible combination of
+	 * size, threads and parameters before anything runs. run->allocator is NULL. */
+	int (*validate)(const struct workload_run *run);
+	/* May be NULL. Largest request to come, for allocator_env. Default: size_bytes. */
+	uint64_t (*size_max)(const struct workload_run *run);
+	int (*setup)(struct workload_run *run);       /* may be NULL */
+	int (*thread_setup)(struct worker *w);        /* may be NULL; 0 or -errno with a text */
+	void (*step)(struct worker *w);               /* required: one quantum */
+	void (*step_probed)(struct worker *w);        /* required: the same, probed */
+	void (*thread_teardown)(struct worker *w);    /* may be NULL */
+	void (*pass_end)(struct workload_run *run);   /* may be NULL: all threads have ended */
+	void (*teardown)(struct workload_run *run);   /* may be NULL */
+};
+
+int workload_register(const struct workload_ops *ops);
+void workload_register_or_exit(const struct workload_ops *ops);
+#define WORKLOAD_REGISTER(ops_)                                                            \
+	static void KMEM_CONSTRUCTOR workload_register_##ops_(void)                        \
+	{                                                                                  \
+		workload_register_or_exit(&(ops_));                                        \
+	}                                                                                  \
+	_Static_assert(1, "a semicolon follows")
+
+/* NULL when unknown, with the nearest names in the error text. */
+const struct workload_ops *workload_find(const char *name);
+const struct workload_ops *workload_at(size_t index); /* by name; NULL past the last */
+
+/*
+ * Refuses an allocator that lacks a capability the workload (or run->check) needs,
+ * naming it; and a size beyond the allocator's or the workload's bounds; then
+ * calls validate(). 0 or -EINVAL with a text.
+ */
+int workload_validate(const struct workload_run *run, const struct allocator_ops *allocator);
+
+/* Fills a worker for one thread of a pass. probe NULL: throughput pass. */
+void worker_init(struct worker *w, struct workload_run *run, unsigned int index,
+		 struct probe *probe);
+
+/*
+ * Ends the cell's process: the reason becomes the cell's failure in the
+ * results. The runner installs the handler; the default prints and aborts.
+ */
+void worker_fail(const struct worker *w, const char *fmt, ...) KMEM_PRINTF(2, 3)
+	__attribute__((noreturn, cold));
+typedef void (*worker_fail_handler)(const char *reason);
+void worker_set_fail_handler(worker_fail_handler handler);
+
+#endif /* KMEMBENCH_WORKLOAD_H */
