@@ -112,6 +112,14 @@ $(O)/flags: force
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
 
+# The revision that results carry; rewritten only when it changes.
+GIT_REVISION = $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo $(VERSION))
+$(O)/include/git_revision.h: force
+	@mkdir -p $(@D)
+	@printf '#define KMEMBENCH_GIT_REVISION "%s"\n' '$(GIT_REVISION)' | cmp -s - $@ || printf '#define KMEMBENCH_GIT_REVISION "%s"\n' '$(GIT_REVISION)' > $@
+$(O)/obj/bench/context.o: $(O)/include/git_revision.h
+$(O)/obj/bench/context.o: PC_CFLAGS += -I$(O)/include
+
 $(PROGRAM): $(OBJ_all)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -pthread -o $@ $^ $(BENCH_LIBS)
@@ -125,6 +133,8 @@ $(O)/libkmem.so: $(OBJ_lib)
 	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-soname,libkmem.so.0 -Wl,-Bsymbolic-functions -o $@ $^ $(HWLOC_LIBS)
 
 ifneq ($(RECORDER),)
+# The recorder goes into programs that know nothing of sanitizers.
+$(call obj,$(RECORDER_SRC)): SAN_FLAGS :=
 $(RECORDER): $(call obj,$(RECORDER_SRC))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -shared -pthread -o $@ $^ -ldl

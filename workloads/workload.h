@@ -13,6 +13,12 @@
  * every operation and keeps account of live bytes, for the latency pass. So
  * both passes do exactly the same operations.
  *
+ * Every thread of a pass calls step() the same number of times: a workload in
+ * which threads hand blocks to each other relies on it to drain.
+ *
+ * A floor such as `null` hands out one address for all blocks, so a workload keeps
+ * nothing of its own in them.
+ *
  * Life of a cell:  setup(run) -> [ per pass: thread_setup(w) in each thread,
  * barrier, step(w)..., thread_teardown(w) in each thread ] -> teardown(run)
  * Blocks still live after a pass are freed in thread_teardown(), where they
@@ -37,28 +43,31 @@ struct probe;
 struct workload_run {
 	const struct workload_ops *workload;
 	struct allocator *allocator;
-	const void *params;    /* structure filled through workload->params */
-	uint64_t size_bytes;   /* of -s; 0 where the workload draws its own sizes */
+	const void *params;  /* structure filled through workload->params */
+	uint64_t size_bytes; /* of -s; 0 where the workload draws its own sizes */
 	unsigned int threads;
 	uint64_t seed;
 	enum touch_rule touch; /* never TOUCH_DEFAULT here */
-	bool check;            /* stamp each block, verify it before it is freed */
-	bool fixed_ops;        /* quanta per thread are fixed: see quanta */
+	bool check;	       /* stamp each block, verify it before it is freed */
+	bool fixed_ops;	       /* quanta per thread are fixed: see quanta */
 	uint64_t quanta;       /* with fixed_ops */
-	void *shared;          /* the workload's own, from setup() */
+	void *shared;	       /* the workload's own, from setup() */
 };
 
 /* One thread of a pass. Cache-line aligned, one each. */
 struct worker {
 	/* hot: read by every operation */
 	struct allocator *a;
-	void *(*alloc)(struct allocator *a, size_t size, size_t align, gfp_t gfp, int node);
+	void *(*alloc)(struct allocator *a, size_t size, size_t align, gfp_t gfp,
+		       int node);
 	void (*free)(struct allocator *a, void *ptr, size_t size);
-	bool after_alloc; /* touch or stamp wanted */
+	bool touch_ends;  /* touch is TOUCH_ENDS and nothing is checked: done inline */
+	bool after_alloc; /* some other touch, or a stamp, is wanted */
 	bool check;
 	enum touch_rule touch;
-	uint64_t ops;  /* operations done (one alloc+free pair counts as workload->op says) */
-	void *state;   /* the workload's own, per thread, from thread_setup() */
+	uint64_t ops; /* operations done (one alloc+free pair counts as workload->op says)
+		       */
+	void *state;  /* the workload's own, per thread, from thread_setup() */
 	struct probe *probe; /* latency pass only, else NULL */
 	/* cold */
 	struct workload_run *run;
@@ -71,11 +80,11 @@ struct workload_ops {
 	unsigned int abi_version; /* WORKLOAD_OPS_VERSION */
 	const char *name;
 	const char *description; /* one sentence: what it does */
-	const char *stresses;    /* what it measures */
-	const char *not_for;     /* what it must not be used to claim */
-	const char *source;      /* after which benchmark or paper */
-	const char *op;          /* what one operation is: "alloc+free pair", "block passed" */
-	uint64_t caps;           /* capabilities an allocator must have */
+	const char *stresses;	 /* what it measures */
+	const char *not_for;	 /* what it must not be used to claim */
+	const char *source;	 /* after which benchmark or paper */
+	const char *op; /* what one operation is: "alloc+free pair", "block passed" */
+	uint64_t caps;	/* capabilities an allocator must have */
 	const struct kmem_option_group *params; /* NULL: none */
 	size_t params_size;
 	/* -s: NULL when the workload draws its own sizes; else the default list, "64" or
@@ -88,24 +97,30 @@ struct workload_ops {
 	/* May be NULL. 0, or -EINVAL with a text: refuses an impossible combination of
 	 * size, threads and parameters before anything runs. run->allocator is NULL. */
 	int (*validate)(const struct workload_run *run);
-	/* May be NULL. Largest request to come, for allocator_env. Default: size_bytes. */
+	/* May be NULL. Capabilities that depend on the parameters, on top of caps. Called
+	 * after validate(). */
+	uint64_t (*extra_caps)(const struct workload_run *run);
+	/* May be NULL. Largest request to come, for allocator_env. Default: size_bytes.
+	 */
 	uint64_t (*size_max)(const struct workload_run *run);
-	int (*setup)(struct workload_run *run);       /* may be NULL */
-	int (*thread_setup)(struct worker *w);        /* may be NULL; 0 or -errno with a text */
-	void (*step)(struct worker *w);               /* required: one quantum */
-	void (*step_probed)(struct worker *w);        /* required: the same, probed */
-	void (*thread_teardown)(struct worker *w);    /* may be NULL */
-	void (*pass_end)(struct workload_run *run);   /* may be NULL: all threads have ended */
-	void (*teardown)(struct workload_run *run);   /* may be NULL */
+	int (*setup)(struct workload_run *run); /* may be NULL */
+	int (*thread_setup)(struct worker *w);	/* may be NULL; 0 or -errno with a text */
+	void (*step)(struct worker *w);		/* required: one quantum */
+	void (*step_probed)(struct worker *w);	/* required: the same, probed */
+	void (*thread_teardown)(struct worker *w); /* may be NULL */
+	void (*pass_end)(
+		struct workload_run *run); /* may be NULL: all threads have ended */
+	void (*teardown)(struct workload_run *run); /* may be NULL */
 };
 
+/* 0, or -EINVAL with a text that names the workload and what it lacks. */
 int workload_register(const struct workload_ops *ops);
 void workload_register_or_exit(const struct workload_ops *ops);
-#define WORKLOAD_REGISTER(ops_)                                                            \
-	static void KMEM_CONSTRUCTOR workload_register_##ops_(void)                        \
-	{                                                                                  \
-		workload_register_or_exit(&(ops_));                                        \
-	}                                                                                  \
+#define WORKLOAD_REGISTER(ops_)                                     \
+	static void KMEM_CONSTRUCTOR workload_register_##ops_(void) \
+	{                                                           \
+		workload_register_or_exit(&(ops_));                 \
+	}                                                           \
 	_Static_assert(1, "a semicolon follows")
 
 /* NULL when unknown, with the nearest names in the error text. */
@@ -117,15 +132,24 @@ const struct workload_ops *workload_at(size_t index); /* by name; NULL past the 
  * naming it; and a size beyond the allocator's or the workload's bounds; then
  * calls validate(). 0 or -EINVAL with a text.
  */
-int workload_validate(const struct workload_run *run, const struct allocator_ops *allocator);
+int workload_validate(const struct workload_run *run,
+		      const struct allocator_ops *allocator);
 
-/* Fills a worker for one thread of a pass. probe NULL: throughput pass. */
+/* Largest request to come, for allocator_env: size_max(), or run->size_bytes. */
+uint64_t workload_size_max(const struct workload_run *run);
+
+/*
+ * Fills a worker for one thread of a pass. probe NULL: throughput pass. Every pass
+ * with the same seed draws the same decisions.
+ */
 void worker_init(struct worker *w, struct workload_run *run, unsigned int index,
 		 struct probe *probe);
 
 /*
  * Ends the cell's process: the reason becomes the cell's failure in the
- * results. The runner installs the handler; the default prints and aborts.
+ * results. The runner installs the handler, which must not return; the default
+ * prints to stderr and aborts. Of several threads that fail at once the first one
+ * reports, the others wait for the end. w may be NULL.
  */
 void worker_fail(const struct worker *w, const char *fmt, ...) KMEM_PRINTF(2, 3)
 	__attribute__((noreturn, cold));

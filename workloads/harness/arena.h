@@ -11,6 +11,15 @@
 #include <kmem/compiler.h>
 
 void *arena_alloc(size_t bytes);
+/* bytes as given to arena_alloc(); NULL is ignored. */
 void arena_free(void *p, size_t bytes);
+
+/*
+ * Bytes that arenas hold now. They are resident, and they are the harness's own:
+ * whoever reports the resident memory of an allocator subtracts them.
+ */
+uint64_t arena_bytes(void);
+/* The most that they held at any time. */
+uint64_t arena_bytes_max(void);
 
 #endif /* KMEMBENCH_ARENA_H */

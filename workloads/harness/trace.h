@@ -22,18 +22,18 @@
 #define TRACE_VERSION 1
 
 enum trace_op {
-	TRACE_MALLOC,   /* id is new, size */
-	TRACE_CALLOC,   /* id is new, size (of the whole), zeroed */
+	TRACE_MALLOC,	/* id is new, size */
+	TRACE_CALLOC,	/* id is new, size (of the whole), zeroed */
 	TRACE_MEMALIGN, /* id is new, size, align */
-	TRACE_REALLOC,  /* id lives on, size is the new one */
-	TRACE_FREE,     /* id ends */
+	TRACE_REALLOC,	/* id lives on, size is the new one */
+	TRACE_FREE,	/* id ends */
 	NR_TRACE_OPS,
 };
 
 struct trace_event {
-	uint8_t op;          /* enum trace_op */
-	uint8_t align_log2;  /* 0: none asked for */
-	uint16_t thread;     /* 0 .. header.threads - 1, in order of first event */
+	uint8_t op;	    /* enum trace_op */
+	uint8_t align_log2; /* 0: none asked for */
+	uint16_t thread;    /* 0 .. header.threads - 1, in order of first event */
 	uint32_t id;
 	uint64_t size_bytes;
 };
@@ -44,10 +44,10 @@ struct trace_header {
 	uint32_t version;
 	uint32_t threads;
 	uint64_t events;
-	uint64_t ids;            /* allocations; ids run from 0 to this - 1 */
+	uint64_t ids;		 /* allocations; ids run from 0 to this - 1 */
 	uint64_t live_bytes_max; /* of the recorded program, as asked for */
 	uint64_t size_max_bytes; /* largest single request */
-	uint64_t unknown_frees;  /* dropped: memory from before the recording began */
+	uint64_t unknown_frees;	 /* dropped: memory from before the recording began */
 	uint64_t reserved;
 };
 _Static_assert(sizeof(struct trace_header) == 64, "file format");

@@ -40,7 +40,11 @@ static KMEM_ALWAYS_INLINE uint64_t tsc_end(void)
 
 struct tsc_clock {
 	double ns_per_tick;
-	uint64_t pair_ticks; /* median cost of tsc_begin(); tsc_end() with nothing between */
+	uint64_t pair_ticks; /* median cost of tsc_begin(); tsc_end() with nothing between
+			      */
+	/* Steps in which the counter advances: 1 on most machines, 10 ns worth on some. A
+	 * single sample says no more than that. */
+	uint64_t granularity_ticks;
 };
 
 /* Takes about 10 ms. */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* page-repeat, page-bulk and vm-fix. */
+#include "tests/workloads/model.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static void page_repeat_is_a_hot_pair(void **state)
+{
+	(void)state;
+	for (unsigned int threads = 1; threads <= 4; threads *= 2) {
+		struct driver d;
+		uint64_t ops;
+
+		driver_init(&d, "page-repeat", NULL, 16384, threads);
+		d.model->natural = true;
+		d.run.check = true;
+		driver_setup(&d);
+		ops = driver_pass(&d, 1);
+		assert_int_equal(ops, threads * 4096);
+		assert_int_equal(d.model->allocs, ops);
+		assert_true(d.model->live_bytes_max <= threads * 16384);
+		driver_finish(&d);
+	}
+}
+
+/* All are live before the first is freed; then the order is the one asked for. */
+static void check_bulk(const char *order, unsigned int threads)
+{
+	enum { BLOCKS = 256 };
+	char params[64];
+	struct driver d;
+	uint64_t ops, ascents = 0;
+
+	snprintf(params, sizeof(params), "bulk_bytes=2M,order=%s", order);
+	driver_init(&d, "page-bulk", params, 8192, threads);
+	d.model->natural = true;
+	driver_setup(&d);
+	ops = driver_pass(&d, 2);
+	assert_int_equal(ops, 2 * BLOCKS);
+	assert_int_equal(d.model->allocs, ops);
+	if (threads == 1) {
+		assert_int_equal(d.model->live_bytes_max, 2 << 20);
+		for (int i = 0; i < BLOCKS; i++) {
+			assert_int_equal(d.model->log[i].what, 'a');
+			assert_int_equal(d.model->log[BLOCKS + i].what, 'f');
+			ascents += i > 0 && d.model->log[BLOCKS + i].serial >
+						    d.model->log[BLOCKS + i - 1].serial;
+		}
+		if (strcmp(order, "fifo") == 0)
+			assert_int_equal(ascents, BLOCKS - 1);
+		else
+			assert_in_range(ascents, BLOCKS * 2 / 5, BLOCKS * 3 / 5);
+	}
+	driver_finish(&d);
+}
+
+static void page_bulk_frees_in_the_named_order(void **state)
+{
+	(void)state;
+	for (unsigned int threads = 1; threads <= 4; threads *= 2) {
+		check_bulk("fifo", threads);
+		check_bulk("random", threads);
+	}
+}
+
+static char pages[128 << 10] __attribute__((aligned(128 << 10)));
+
+static void *alloc_off_by_a_page(struct allocator *a, size_t size, size_t align,
+				 gfp_t gfp, int node)
+{
+	(void)a;
+	(void)size;
+	(void)align;
+	(void)gfp;
+	(void)node;
+	return pages + 4096;
+}
+
+/* A page allocator whose blocks are not aligned to their size is found out. */
+static void page_alignment_is_checked(void **state)
+{
+	static const char *const workloads[] = {"page-repeat", "page-bulk"};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(workloads); i++) {
+		static struct driver d;
+
+		driver_init(&d, workloads[i], NULL, 65536, 1);
+		d.model->ops.alloc = alloc_off_by_a_page;
+		d.run.check = true;
+		driver_setup(&d);
+		CATCH_FAIL(driver_pass(&d, 1));
+		assert_contains(fail_reason, "which is not a multiple of its size");
+		assert_contains(fail_reason, "'model'");
+		model_thread = 0;
+		model_delete(d.model);
+	}
+}
+
+static void page_sizes_are_powers_of_two(void **state)
+{
+	static const struct {
+		const char *workload, *params;
+		uint64_t size;
+		const char *text;
+	} cases[] = {
+		{"page-repeat", NULL, 2048, "takes no size below 4096 bytes, and 2048"},
+		{"page-repeat", NULL, 12288, "2^order pages, and 12288 bytes is none"},
+		{"page-repeat", NULL, 8 << 20, "takes no size above 4194304 bytes"},
+		{"page-repeat", NULL, 0, "needs a size, such as 4K"},
+		{"page-bulk", NULL, 12288, "2^order pages, and 12288 bytes is none"},
+		{"page-bulk", "bulk_bytes=4K", 8192,
+		 "has no block of 8192 bytes for each of 2"},
+		{"page-bulk", "bulk_bytes=16384G", 4096, NULL},
+		{"vm-fix", NULL, 5000, "takes whole pages, and 5000 bytes is none"},
+		{"vm-fix", NULL, 100, "takes no size below 4096"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
+		struct driver d;
+		int err;
+
+		driver_init(&d, cases[i].workload, cases[i].params, cases[i].size, 2);
+		err = workload_validate(&d.run, &d.model->ops);
+		assert_int_equal(err, cases[i].text != NULL ? -EINVAL : 0);
+		if (cases[i].text != NULL)
+			assert_contains(kmem_last_error(), cases[i].text);
+		model_delete(d.model);
+	}
+}
+
+static void vm_fix_touches_every_page(void **state)
+{
+	struct driver d;
+	uint64_t ops;
+
+	(void)state;
+	driver_init(&d, "vm-fix", NULL, 16384, 2);
+	assert_int_equal(d.run.touch, TOUCH_PAGES);
+	driver_setup(&d);
+	ops = driver_pass(&d, 2);
+	assert_int_equal(ops, 2 * 2 * 128);
+	assert_int_equal(d.model->allocs, ops);
+	for (size_t i = 0; i < d.model->logged; i++)
+		assert_int_equal(d.model->log[i].size, 16384);
+	driver_finish(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(page_repeat_is_a_hot_pair),
+		cmocka_unit_test(page_bulk_frees_in_the_named_order),
+		cmocka_unit_test(page_alignment_is_checked),
+		cmocka_unit_test(page_sizes_are_powers_of_two),
+		cmocka_unit_test(vm_fix_touches_every_page),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
