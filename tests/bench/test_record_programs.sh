@@ -1,0 +1,196 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# record, replay and exec from the outside, on programs whose allocations are known. TAP.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(realpath "${BUILD:-build}")
+kmembench=$build/kmembench
+recorder=libkmembench-record.so
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+number=0 failures=0
+
+# ok DESCRIPTION COMMAND...: one test; the command's output is shown when it fails.
+ok() {
+	local text=$1 out
+	shift
+	number=$((number + 1))
+	if out=$("$@" 2>&1); then
+		echo "ok $number - $text"
+	else
+		failures=$((failures + 1))
+		echo "not ok $number - $text"
+		printf '%s\n' "failed: $*" "$out" | sed 's/^/# /'
+	fi
+}
+skip() { number=$((number + 1)); echo "ok $number - $1 # SKIP $2"; }
+# exits STATUS COMMAND...: output goes to ./out and ./err
+exits() {
+	local want=$1 got
+	shift
+	"$@" >out 2>err
+	got=$?
+	[ $got -eq "$want" ] || { echo "exit status $got, not $want"; cat out err; return 1; }
+}
+record() { "$kmembench" record "$@"; }
+counts() { python3 "$here/programs/trace_counts.py" "$1" >counts; }
+has() { grep -qx -- "$1" counts || { echo "no line '$1' in:"; cat counts; return 1; }; }
+hasnt() { ! grep -E -- "$1" counts; }
+says() { grep -qF -- "$1" err || { echo "'$1' is not in:"; cat err; return 1; }; }
+says_not() { ! grep -F -- "$1" err; }
+only_files() { [ "$(ls -A)" = "$(printf '%s\n' "$@" | sort)" ] || { ls -lA; return 1; }; }
+
+for file in "$kmembench" "$build/$recorder"; do
+	[ -e "$file" ] || { echo "1..0 # SKIP '$file' is not built"; exit 1; }
+done
+cc=${CC:-cc}
+$cc -std=gnu11 -O1 -g -pthread -o allocates "$here/programs/allocates.c" || exit 1
+
+# --- every entry point, exact counts ---
+ok "a program is recorded" exits 0 record -o t -- ./allocates known
+ok "the trace is sound" counts t
+for line in \
+	"malloc 70001 0 1000" "free 70001 0 1000" "calloc 70049 0 500" "free 70049 0 500" \
+	"malloc 70009 0 30" "malloc 70003 0 2000" "free 70003 0 2000" \
+	"remote-free 70003 0 2000" "malloc 50001 0 1" "realloc 150006 0 1" \
+	"realloc 150030 0 1" "free 150030 0 1" "malloc 51001 0 1" "realloc 51021 0 1" \
+	"free 51021 0 1" "memalign 60001 8 1" "memalign 61440 12 2" "free 61440 0 2" \
+	"memalign 60003 6 1" "memalign 60007 12 1" "unknown 0" "threads 3"; do
+	ok "known: $line" has "$line"
+done
+ok "blocks that were never freed stay" hasnt '^free 70009 '
+ok "failed calls are not recorded" hasnt '^(malloc|realloc) [0-9]{12}'
+ok "no free was missed" says_not warning
+ok "the summary is one line on standard error" test "$(wc -l <err)" -eq 1 -a ! -s out
+ok "nothing but the trace is left" only_files allocates counts err out t
+
+# --- order over threads ---
+for threads in 2 8; do
+	ok "$threads threads that share blocks" exits 0 record -o t ./allocates churn $threads
+	ok "no address was live twice" says_not warning
+	ok "their trace is sound" counts t
+	ok "all threads are in it" has "threads $((threads + 1))"
+done
+
+# --- children ---
+ok "a program with children" exits 0 record -o t -- ./allocates children
+ok "its trace is sound" counts t
+ok "the parent is recorded throughout" has "malloc 80003 0 20"
+ok "memory that a child freed too is freed once" has "free 80001 0 1"
+ok "children are not recorded" hasnt ' 80009 '
+ok "no free was missed in the parent" says_not warning
+ok "a program that replaces itself" exits 0 record -o t -- ./allocates exec
+ok "its trace ends there" counts t
+ok "it is recorded before that" has "malloc 90001 0 100"
+ok "and not after" hasnt ' 80009 '
+ok "and that is said" says "replaced itself"
+ok "the caller's own LD_PRELOAD comes back" \
+	exits 0 env EXPECT_PRELOAD=libm.so.6 LD_PRELOAD=libm.so.6 \
+	ASAN_OPTIONS=verify_asan_link_order=0 "$kmembench" record -o t -- ./allocates exec
+ok "and was not taken for a failure" says_not "exited with 2"
+
+# --- bad ends ---
+for end in crash:SIGSEGV kill:SIGKILL; do
+	rm -f t
+	ok "a program that ends by ${end#*:}" exits 0 record -o t -- ./allocates ${end%:*}
+	ok "is said to have" says "was killed by ${end#*:}"
+	ok "leaves a sound trace" counts t
+	ok "of what it did" has "malloc 90001 0 100"
+done
+ok "a program that fails" exits 0 record -o t -- ./allocates fail
+ok "is warned of" says "warning: './allocates' exited with 3"
+rm -f t
+"$kmembench" record -o t -- ./allocates sleep >out 2>err &
+pid=$!
+for _ in $(seq 100); do grep -q ready out && break; sleep 0.05; done
+kill -TERM $pid
+wait $pid
+ok "SIGTERM to kmembench ends the program" test $? -eq 0
+ok "which is said" says "was killed by SIGTERM"
+ok "the trace is written" counts t
+
+# --- limits ---
+ok "a full recording" exits 0 record -o t --max-events 500 -- ./allocates known
+ok "is said to be" says "the recording was full"
+ok "keeps what fitted" counts t
+ok "up to the last event" \
+	test "$(awk '/^total-/ {n += $4} END {print n}' counts)" -eq 500
+
+# A disk of 3 MiB, where this user may mount one in a name space of his own.
+mkdir small
+if unshare -rm mount -t tmpfs -o size=3M tmpfs small 2>/dev/null; then
+	ok "a full disk" exits 0 unshare -rm sh -c "mount -t tmpfs -o size=3M tmpfs small &&
+		'$kmembench' record -o small/t -- ./allocates churn 8 && cp small/t full"
+	ok "does the program no harm" says "exited with 0"
+	ok "is said to be" says "the disk was full"
+	ok "and keeps what fitted" counts full
+else
+	skip "a full disk" "no mounts for this user"
+fi
+
+# --- what cannot be recorded ---
+rm -f t
+ok "a program that is not there" exits 2 record -o t -- ./nothing
+ok "is named" says "cannot start './nothing': No such file or directory"
+echo text >data && chmod +x data
+ok "a folder is no program" exits 2 record -o t -- /
+ok "no trace is left of either" test ! -e t
+if $cc -std=gnu11 -O1 -pthread -static -o static "$here/programs/allocates.c" 2>/dev/null; then
+	ok "a static program is refused" exits 4 record -o t -- ./static known
+	ok "with the reason" says "statically linked"
+	ok "exec refuses it too" exits 4 "$kmembench" exec -a "$build/$recorder" -- ./static known
+else
+	skip "a static program is refused" "no static libc"
+fi
+ok "a trace in a folder that is not there" exits 2 record -o no/t -- ./allocates known
+ok "a trace that is a folder" exits 2 record -o . -- ./allocates known
+ok "no output" exits 2 record -- ./allocates known
+ok "no program" exits 2 record -o t
+ok "a bad number of events" exits 2 record -o t --max-events 0 -- ./allocates known
+ok "options after the program are its own" exits 0 record -o t ls --help
+ok "and arrive there" test -s out
+
+# --- a big program ---
+if command -v sqlite3 >/dev/null; then
+	sql="create table t(a,b); with recursive n(i) as (select 1 union all select i+1 from n
+		where i<20000) insert into t select i, hex(i) from n; create index x on t(b);
+		select count(*), max(b) from t;"
+	ok "sqlite3" exits 0 record -o t -- sqlite3 :memory: "$sql"
+	ok "computes the same" test "$(cat out)" = "$(sqlite3 :memory: "$sql")"
+	ok "its trace is sound" counts t
+	ok "no free was missed in it" says_not warning
+else
+	skip "sqlite3" "not installed"
+fi
+
+# --- replay ---
+ok "replay refuses what is no trace" exits 2 "$kmembench" replay data -a glibc
+ok "replay refuses what is not there" exits 2 "$kmembench" replay nothing -a glibc
+ok "replay takes no sizes" exits 2 "$kmembench" replay t -a glibc -s 64
+ok "record for replay" exits 0 record -o t -- ./allocates churn 2
+ok "replay" exits 0 "$kmembench" replay t -a glibc --reps 1 --time 0.01 -o replay.json
+ok "has the recorded threads" grep -Eq '"threads": ?3' replay.json
+truncate -s -1 t
+ok "replay refuses a cut trace" exits 2 "$kmembench" replay t -a glibc
+
+# --- exec ---
+ok "exec under glibc" exits 3 "$kmembench" exec -a glibc -- ./allocates fail
+ok "exec of what is not there" exits 2 "$kmembench" exec -a glibc -- ./nothing
+ok "exec under an unknown allocator" exits 2 "$kmembench" exec -a gilbc -- ./allocates known
+ok "exec under a floor" exits 4 "$kmembench" exec -a bump -- ./allocates known
+ok "exec under a page allocator" exits 4 "$kmembench" exec -a buddy -- ./allocates known
+ok "exec under a library" exits 3 "$kmembench" exec -a "$build/$recorder" ./allocates fail
+ok "exec under what is no library" exits 4 "$kmembench" exec -a ./data -- ./allocates known
+for name in jemalloc mimalloc tcmalloc; do
+	"$kmembench" exec -a $name -- true 2>/dev/null
+	if [ $? -eq 4 ]; then
+		skip "exec under $name" "not installed"
+	else
+		ok "exec under $name" exits 0 "$kmembench" exec -a $name -- cat /proc/self/maps
+		ok "$name is there" grep -q "$name" out
+	fi
+done
+
+echo "1..$number"
+[ $failures -eq 0 ]
