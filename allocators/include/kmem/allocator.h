@@ -106,7 +106,10 @@ struct allocator_ops {
 
 /* --- registry --- */
 
-/* 0, or -EINVAL with a text that names the allocator and the missing hook. */
+/*
+ * 0, or with a text: -EINVAL, which names the allocator and the missing hook, -EEXIST
+ * for a name that is taken. From constructors, or before threads start.
+ */
 int allocator_register(const struct allocator_ops *ops);
 
 /* A registration before main cannot return: it prints the reason and exits. */
@@ -120,7 +123,8 @@ void allocator_register_or_exit(const struct allocator_ops *ops);
 
 /*
  * Adds a malloc-compatible library under a new name ("--library NAME=PATH").
- * The file is opened in create() only. 0, or -errno with an error text.
+ * The file must be an ELF shared object; it is loaded by create() only. 0, or
+ * -errno with an error text.
  */
 int allocator_register_library(const char *name, const char *path);
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether two files were measured under conditions that compare. */
+#include "bench/compare.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/results.h"
+
+/* Properties that bear on time or memory whatever is measured. */
+static const char *const machine_properties[] = {
+	"cpu_model", "kernel",	 "governor", "thp",	   "virtualised",
+	"smt",	     "topology", "aslr",     "numa_nodes", "simulated_numa",
+};
+static const char *const context_properties[] = {"num_cpus", "library_build_type"};
+
+static void print_property(const json_t *value, char *buf, size_t size)
+{
+	char *text;
+
+	if (value == NULL) {
+		snprintf(buf, size, "not recorded");
+	} else if (json_is_string(value)) {
+		snprintf(buf, size, "%s", json_string_value(value));
+	} else {
+		text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		snprintf(buf, size, "%s", text != NULL ? text : "?");
+		free(text);
+	}
+}
+
+static unsigned int compare_properties(
+	const json_t *a, const json_t *b, const char *const *names, size_t count,
+	void (*differ)(const char *, const char *, const char *, void *), void *arg)
+{
+	unsigned int differences = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const json_t *x = json_object_get(a, names[i]),
+			     *y = json_object_get(b, names[i]);
+		char text_x[128], text_y[128];
+
+		if (json_equal(x, y) || (x == NULL && y == NULL))
+			continue;
+		print_property(x, text_x, sizeof(text_x));
+		print_property(y, text_y, sizeof(text_y));
+		differ(names[i], text_x, text_y, arg);
+		differences++;
+	}
+	return differences;
+}
+
+unsigned int compare_unlike(const json_t *a, const json_t *b,
+			    void (*differ)(const char *property, const char *value_a,
+					   const char *value_b, void *arg),
+			    void *arg)
+{
+	const json_t *machine_a = json_object_get(results_context(a), "machine");
+	const json_t *machine_b = json_object_get(results_context(b), "machine");
+	unsigned int differences;
+
+	differences = compare_properties(machine_a, machine_b, machine_properties,
+					 KMEM_ARRAY_SIZE(machine_properties), differ,
+					 arg);
+	return differences +
+	       compare_properties(json_object_get(a, "context"),
+				  json_object_get(b, "context"), context_properties,
+				  KMEM_ARRAY_SIZE(context_properties), differ, arg);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The figures of a result entry: names, units, which way is better, definitions. */
+#ifndef KMEMBENCH_METRICS_H
+#define KMEMBENCH_METRICS_H
+
+#include <kmem/compiler.h>
+
+enum metric_better { METRIC_LOWER, METRIC_HIGHER, METRIC_NEITHER };
+
+struct metric {
+	const char *name; /* as results have it: result_metric() */
+	const char *unit; /* "ns", "B", "1/s", "1": a count */
+	enum metric_better better;
+	const char *definition; /* one sentence */
+};
+
+/* NULL past the last. */
+const struct metric *metric_at(size_t index);
+/* NULL when unknown, with the nearest names in the error text. */
+const struct metric *metric_find(const char *name);
+/* "lower", "higher", "neither". */
+const char *metric_better_name(enum metric_better better);
+
+#endif /* KMEMBENCH_METRICS_H */
