@@ -120,6 +120,9 @@ $(O)/include/git_revision.h: force
 $(O)/obj/bench/context.o: $(O)/include/git_revision.h
 $(O)/obj/bench/context.o: PC_CFLAGS += -I$(O)/include
 
+# Where plots and schema lie when the build folder is not below the sources.
+$(O)/obj/bench/cli.o: PC_CFLAGS += -DKMEMBENCH_SOURCE_DIR='"$(CURDIR)"'
+
 $(PROGRAM): $(OBJ_all)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -pthread -o $@ $^ $(BENCH_LIBS)

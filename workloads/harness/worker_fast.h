@@ -28,6 +28,7 @@ struct probe {
 	 */
 	struct probe_shared *shared;
 	int64_t live_pending_bytes, live_step_bytes;
+	int64_t live_pending_bytes_max; /* all there is to know below the first step */
 	int64_t live_bytes_max;
 	uint64_t below_resolution; /* samples shorter than twice the clock's own cost */
 };
@@ -74,6 +75,8 @@ void probe_init(struct probe *p, struct probe_shared *shared,
 static KMEM_ALWAYS_INLINE void probe_live(struct probe *p, int64_t bytes)
 {
 	p->live_pending_bytes += bytes;
+	if (p->live_pending_bytes > p->live_pending_bytes_max)
+		p->live_pending_bytes_max = p->live_pending_bytes;
 	if (p->live_pending_bytes >= p->live_step_bytes ||
 	    p->live_pending_bytes <= -p->live_step_bytes)
 		probe_live_flush(p);

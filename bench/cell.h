@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One cell, measured in this process: the other side of runner.c.
+ *
+ * The description arrives as JSON on standard input, the entry for the results
+ * leaves on CELL_RESULT_FD:
+ *
+ *   {"allocator": "slab:percpu=off", "libraries": [["name", "path"]],
+ *    "workload": "pair", "size": 64, "threads": 2, "params": {"touch": "none"},
+ *    "check": false, "time_s": 0.1, "latency_time_s": 0.05, "ops": 0,
+ *    "seed": 1, "block": 0}
+ */
+#ifndef KMEMBENCH_CELL_H
+#define KMEMBENCH_CELL_H
+
+#include <jansson.h>
+#include <pthread.h>
+
+#include "bench/gbench_shim.h"
+#include "bench/memory_usage.h"
+#include "bench/perf_counters.h"
+#include "workloads/harness/worker_fast.h"
+#include "workloads/workload.h"
+
+#define CELL_RESULT_FD 3
+
+struct cell {
+	json_t *spec;
+	const char *allocator_spec;
+	double time_s, latency_time_s;
+	uint64_t ops_wanted; /* per thread; 0: by time */
+
+	struct workload_run run;
+	struct worker *workers; /* one per thread */
+	struct probe *probes;   /* one per thread */
+	struct probe_shared *probe_shared;
+	unsigned int *cpus;     /* OS index of each thread's CPU */
+	struct tsc_clock clock;
+	pthread_barrier_t barrier; /* of the worker threads, and main in the latency pass */
+	pthread_mutex_t lock;      /* perf */
+
+	/* throughput pass */
+	struct gbench_result timing;
+	uint64_t ops;              /* of all threads, in the run that counted */
+	struct perf_totals perf;   /* under lock */
+
+	/* latency pass */
+	uint64_t latency_quanta;   /* per thread */
+	uint64_t live_bytes_max;
+
+	/* memory: the harness's own arenas are already subtracted */
+	struct memory_usage before, live, final;
+	uint64_t peak_bytes;
+};
+
+/* Throughput, timed by Google Benchmark; fills timing, ops, perf. */
+void cell_throughput_pass(struct cell *cell);
+/* Latency histograms, live bytes, memory at the end of the work. */
+void cell_latency_pass(struct cell *cell);
+/* Reads resident memory less the harness's arenas. */
+void cell_memory(struct memory_usage *usage);
+
+/* The entry for benchmarks[]; a new reference. */
+json_t *cell_entry(const struct cell *cell);
+
+/* Reports the cell as failed on CELL_RESULT_FD and ends the process. */
+void cell_fail(const char *reason) __attribute__((noreturn, cold));
+
+#endif /* KMEMBENCH_CELL_H */

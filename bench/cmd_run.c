@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* kmembench run: the grid that the command line names. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/campaign.h"
+#include "bench/cli.h"
+#include "bench/run_options.h"
+
+static const char help[] =
+	"usage: kmembench run -a LIST -w LIST [OPTIONS]\n\n"
+	"Measures every combination of what is named. Each cell runs in a process of its\n"
+	"own; blocks are repeated, and within a block the allocators of one workload run\n"
+	"one after another in random order.\n\n"
+	"  -a, --allocators LIST  names, with options after a colon:\n"
+	"                         slab,glibc or slab:percpu=off,colour=on,glibc\n"
+	"  -w, --workloads LIST   names, with parameters after a colon: pair,batch:order=lifo\n"
+	"  -s, --sizes LIST       bytes: 16,64,4K, or 16..1K (each twice the one before)\n"
+	"  -t, --threads LIST     threads: 1,2 or 1..8 (each twice the one before)\n"
+	"  -p, --param NAME=LIST  a workload's parameter; a list makes a grid\n"
+	"      --touch RULE       none, ends, pages or full: what is written of each block\n"
+	"      --check            stamp every block, verify it before it is freed\n"
+	"  -o, --output FILE      results file (JSON); kept up to date beside it: FILE.journal\n"
+	"      --resume           go on with an interrupted run into the same FILE\n"
+	"      --reps N           blocks: how often each cell runs (10; 6 give an interval)\n"
+	"      --time S           seconds of a cell's throughput pass (0.1)\n"
+	"      --latency-time S   seconds of its latency pass (half of --time)\n"
+	"      --ops N            operations a thread instead of --time\n"
+	"      --timeout S        a cell that has not ended by then is killed (60)\n"
+	"      --seed N           seed of all random draws (from the clock)\n"
+	"      --library NAME=PATH  add a malloc-compatible library as an allocator\n"
+	"      --json             print the results as JSON instead of a table\n"
+	"  -q, --quiet            no progress\n"
+	"  -n, --dry-run          show the cells, run nothing\n\n"
+	"examples:\n"
+	"  kmembench run -a slab,glibc,jemalloc -w pair -s 64 -t 2 -o r.json\n"
+	"  kmembench run -a slab,slab:percpu=off -w wset -t 1,2\n"
+	"  kmembench run --library mine=./libmine.so -a mine,glibc -w larson\n"
+	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 nothing that was named is here\n";
+
+enum { OPT_TOUCH = OPT_FIRST_OWN, OPT_CHECK, OPT_RESUME, OPT_JSON };
+
+static const struct option long_options[] = {
+	{"allocators", required_argument, NULL, 'a'},
+	{"workloads", required_argument, NULL, 'w'},
+	{"sizes", required_argument, NULL, 's'},
+	{"threads", required_argument, NULL, 't'},
+	{"param", required_argument, NULL, 'p'},
+	{"touch", required_argument, NULL, OPT_TOUCH},
+	{"check", no_argument, NULL, OPT_CHECK},
+	{"output", required_argument, NULL, 'o'},
+	{"resume", no_argument, NULL, OPT_RESUME},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"quiet", no_argument, NULL, 'q'},
+	{"dry-run", no_argument, NULL, 'n'},
+	RUN_LONG_OPTIONS,
+	{NULL, 0, NULL, 0},
+};
+
+struct run_command {
+	struct plan plan;
+	struct grid grid;
+	struct campaign_options options;
+	bool json, dry_run, seed_given;
+};
+
+/* A name that is given again adds its values to the list. */
+static int add_param(struct run_command *r, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	const char *old;
+	char *name, *joined;
+
+	if (equals == NULL || equals == text)
+		return cli_usage_error("run", "'%s' is not NAME=VALUE", text);
+	name = strndup(text, (size_t)(equals - text));
+	old = json_string_value(json_object_get(r->grid.params, name));
+	if (old != NULL) {
+		if (asprintf(&joined, "%s,%s", old, equals + 1) < 0)
+			abort();
+	} else {
+		joined = strdup(equals + 1);
+	}
+	if (json_object_set_new(r->grid.params, name, json_string(joined)) != 0) {
+		free(joined);
+		free(name);
+		return cli_usage_error("run", "'%s' is not valid UTF-8", text);
+	}
+	free(joined);
+	free(name);
+	return EXIT_DONE;
+}
+
+static int parse(struct run_command *r, int argc, char **argv)
+{
+	int option, code;
+
+	optind = 0;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":a:w:s:t:p:o:qn", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'a': r->grid.allocators = optarg; break;
+		case 'w': r->grid.workloads = optarg; break;
+		case 's': r->grid.sizes = optarg; break;
+		case 't': r->grid.threads = optarg; break;
+		case 'o': r->options.out = optarg; break;
+		case 'q': r->options.quiet = true; break;
+		case 'n': r->dry_run = true; break;
+		case OPT_TOUCH: r->grid.touch = optarg; break;
+		case OPT_CHECK: r->grid.check = true; break;
+		case OPT_RESUME: r->options.resume = true; break;
+		case OPT_JSON: r->json = true; break;
+		case 'p':
+			code = add_param(r, optarg);
+			if (code != EXIT_DONE)
+				return code;
+			break;
+		default:
+			code = run_option("run", option, optarg, &r->plan, &r->seed_given);
+			if (code == -1)
+				return cli_getopt_error("run", option, argv);
+			if (code != EXIT_DONE)
+				return code;
+		}
+	}
+	if (optind < argc)
+		return cli_usage_error("run", "unexpected argument '%s'", argv[optind]);
+	if (r->grid.allocators == NULL || r->grid.workloads == NULL)
+		return cli_usage_error("run", "%s is missing",
+				       r->grid.allocators == NULL ? "-a LIST" : "-w LIST");
+	if (r->options.resume && r->options.out == NULL)
+		return cli_usage_error("run", "--resume needs the -o FILE of the interrupted run");
+	return EXIT_DONE;
+}
+
+static int measure(struct run_command *r)
+{
+	struct campaign_result result;
+	int code;
+
+	if (r->plan.count == 0) {
+		cli_error("nothing to run: none of the allocators that were named is installed");
+		return EXIT_NOT_SUPPORTED;
+	}
+	if (r->dry_run) {
+		campaign_dry_run(&r->plan, &r->options);
+		return EXIT_DONE;
+	}
+	code = campaign_run(&r->plan, &r->options, &result);
+	if (result.root != NULL) {
+		if (r->json)
+			json_dumpf(result.root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+		else
+			campaign_print(result.root);
+		json_decref(result.root);
+	}
+	if (code == EXIT_DONE && (result.failed > 0 || result.interrupted))
+		code = EXIT_CELL_FAILED;
+	return code;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_command r = {0};
+	int code;
+
+	if (cli_help_or_version(argc, argv, help))
+		return EXIT_DONE;
+	plan_init(&r.plan);
+	r.grid.params = json_object();
+	r.options.argc = argc;
+	r.options.argv = argv;
+	code = parse(&r, argc, argv);
+	if (code == EXIT_DONE) {
+		run_default_seed(&r.plan, r.seed_given);
+		code = plan_add_grid(&r.plan, &r.grid) != 0 ? EXIT_USAGE : measure(&r);
+	}
+	json_decref(r.grid.params);
+	plan_release(&r.plan);
+	return code;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* kmembench: finds the command and runs it. */
+#include <string.h>
+
+#include "bench/cli.h"
+#include <kmem/options.h>
+
+static const struct command commands[] = {
+	{"list", "allocators, workloads, their options, and the metrics", cmd_list, false},
+	{"topology", "nodes, caches and CPUs of this machine or of a description", cmd_topology,
+	 false},
+	{"run", "measure the grid of allocators, workloads, sizes and threads that is named",
+	 cmd_run, false},
+	{"sweep", "measure the grid of a job file, or the built-in quick sweep", cmd_sweep, false},
+	{"merge", "join results files of one sweep's shards", cmd_merge, false},
+	{"compare", "ratios with confidence intervals and a verdict for each cell", cmd_compare,
+	 false},
+	{"plot", "draw the plots that results support", cmd_plot, false},
+	{"report", "write one self-contained HTML page", cmd_report, false},
+	{"record", "record the allocations of a program", cmd_record, false},
+	{"replay", "replay a recording on allocators", cmd_replay, false},
+	{"exec", "run a program under an allocator", cmd_exec, false},
+	{"cell", "measure one cell: the runner's own use", cmd_cell, true},
+};
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static void print_help(FILE *out)
+{
+	fputs("kmembench measures memory allocators: latency, throughput, memory.\n\n"
+	      "usage: kmembench COMMAND [OPTIONS]\n\n",
+	      out);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(commands); i++) {
+		if (!commands[i].hidden)
+			fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	}
+	fputs("\n'kmembench COMMAND --help' explains a command; --version prints the version.\n"
+	      "Exit codes: 0 done, 1 regression found, 2 usage, 3 a cell failed, 4 not\n"
+	      "supported here, 5 too noisy to say.\n",
+	      out);
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[KMEM_ARRAY_SIZE(commands)];
+	size_t n = 0;
+	const char *nearest;
+
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(commands); i++) {
+		if (!commands[i].hidden)
+			names[n++] = commands[i].name;
+	}
+	nearest = kmem_nearest_name(name, names, n);
+	if (nearest != NULL)
+		cli_error("unknown command '%s': did you mean '%s'?", name, nearest);
+	else
+		cli_error("unknown command '%s'; 'kmembench --help' lists them", name);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		print_help(stdout);
+		return EXIT_DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("kmembench " KMEMBENCH_VERSION);
+		return EXIT_DONE;
+	}
+	command = command_find(argv[1]);
+	if (command == NULL)
+		return unknown_command(argv[1]);
+	return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plan of a run: which cells, how often, with which settings.
+ *
+ * A grid names lists; the plan holds every cell of it. Cells that differ in the
+ * allocator only form a group: what will be compared, and runs close in time.
+ */
+#ifndef KMEMBENCH_PLAN_H
+#define KMEMBENCH_PLAN_H
+
+#include <jansson.h>
+
+#include "workloads/workload.h"
+
+/* Lists as a user types them; NULL: each workload's own default. */
+struct grid {
+	const char *allocators; /* "slab:percpu=off,colour=on,glibc" */
+	const char *workloads;  /* "pair,batch:order=lifo" */
+	const char *sizes;      /* "16,64,1K", "16..64K" (doubling) */
+	const char *threads;    /* "1,2", "1..8" (doubling) */
+	json_t *params;         /* {"name": "value" or "value,value"}; borrowed; may be NULL */
+	const char *touch;      /* a touch rule, or a list of them; NULL: the workload's */
+	bool check;
+};
+
+struct plan_cell {
+	char *allocator; /* variant, as it was named */
+	const struct allocator_ops *ops;
+	const struct workload_ops *workload;
+	uint64_t size_bytes;
+	unsigned int threads;
+	json_t *params; /* explicitly given ones, as strings */
+	json_t *all_params; /* with the defaults, as the results have them */
+	bool check;
+	char *key;      /* "pair/slab/size:64/threads:2" */
+	unsigned int group;
+};
+
+struct plan {
+	struct plan_cell *cells;
+	size_t count, capacity;
+	unsigned int groups;
+	json_t *skipped; /* [{"allocator", "package", "reason"}] */
+	json_t *libraries; /* [["name", "path"]] of --library */
+
+	/* settings of every cell */
+	unsigned int reps;
+	double time_s, latency_time_s, timeout_s;
+	uint64_t ops; /* per thread; 0: by time */
+	uint64_t seed;
+};
+
+void plan_init(struct plan *plan);
+void plan_release(struct plan *plan);
+
+/*
+ * Adds every cell of a grid. Before anything runs it refuses unknown names (the
+ * nearest are named), options, sizes and counts that cannot be, and pairs of
+ * allocator and workload of which one lacks a capability. An allocator whose
+ * library is not installed is skipped, with its package's name. Messages go to
+ * stderr. 0 or -EINVAL.
+ */
+int plan_add_grid(struct plan *plan, const struct grid *grid);
+
+/* "name=path" of --library. 0 or -EINVAL, with a message on stderr. */
+int plan_add_library(struct plan *plan, const char *text);
+
+/* Identifies cells and settings (not the seed): a journal belongs to one plan. */
+uint64_t plan_hash(const struct plan *plan);
+
+/* The description that a cell's process reads; a new reference. */
+json_t *plan_cell_spec(const struct plan *plan, const struct plan_cell *cell,
+		       unsigned int block);
+
+/*
+ * The order of one block: groups in random order, and within each group its
+ * cells in random order. order has plan->count elements.
+ */
+void plan_block_order(const struct plan *plan, unsigned int block, size_t *order);
+
+#endif /* KMEMBENCH_PLAN_H */

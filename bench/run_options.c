@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Options that run and sweep share: see run_options.h. */
+#include "bench/run_options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/cli.h"
+#include "workloads/harness/rng_fast.h"
+
+static int number(const char *command, const char *option, const char *text, double min,
+		  double max, double *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtod(text, &end);
+	if (end == text || *end != '\0' || errno != 0 || !(*value >= min && *value <= max))
+		return cli_usage_error(command, "'%s' is not a value for %s: it takes %g to %g",
+				       text, option, min, max);
+	return EXIT_DONE;
+}
+
+int run_option(const char *command, int option, const char *argument, struct plan *plan,
+	       bool *seed_given)
+{
+	double value = 0;
+	int code;
+
+	switch (option) {
+	case OPT_REPS:
+		code = number(command, "--reps", argument, 1, 10000, &value);
+		plan->reps = (unsigned int)value;
+		return code;
+	case OPT_TIME: return number(command, "--time", argument, 1e-4, 3600, &plan->time_s);
+	case OPT_LATENCY_TIME:
+		return number(command, "--latency-time", argument, 0, 3600,
+			      &plan->latency_time_s);
+	case OPT_TIMEOUT:
+		return number(command, "--timeout", argument, 0.1, 1e6, &plan->timeout_s);
+	case OPT_OPS:
+		code = number(command, "--ops", argument, 1, 1e15, &value);
+		plan->ops = (uint64_t)value;
+		return code;
+	case OPT_SEED:
+		code = number(command, "--seed", argument, 0, 9007199254740992.0, &value);
+		plan->seed = (uint64_t)value;
+		*seed_given = true;
+		return code;
+	case OPT_LIBRARY:
+		return plan_add_library(plan, argument) == 0 ? EXIT_DONE : EXIT_USAGE;
+	default: return -1;
+	}
+}
+
+void run_default_seed(struct plan *plan, bool seed_given)
+{
+	struct timespec now;
+	struct rng rng;
+
+	if (seed_given)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	rng.state = (uint64_t)now.tv_sec * 1000000007u + (uint64_t)now.tv_nsec +
+		    (uint64_t)getpid();
+	plan->seed = rng_next(&rng) >> 11; /* fits a double, as --seed reads it */
+}

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""End to end: run, sweep, compare, plot as a user types them. Prints TAP."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = pathlib.Path(os.environ.get("BUILD", "build")).resolve()
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAM = str(BUILD / "kmembench")
+count = 0
+failures = 0
+# A quick cell.
+FAST = ["--reps", "2", "--time", "0.002", "--latency-time", "0.001", "-q"]
+
+
+def check(condition, name, detail=""):
+    global count, failures
+    count += 1
+    if condition:
+        print(f"ok {count} - {name}")
+    else:
+        failures += 1
+        print(f"not ok {count} - {name}")
+        for line in str(detail).splitlines()[:30]:
+            print(f"# {line}")
+    sys.stdout.flush()
+
+
+def run(*args, timeout=120, **kwargs):
+    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True,
+                          timeout=timeout, **kwargs)
+
+
+def refused(name, args, *words, code=2):
+    result = run(*args)
+    missing = [word for word in words if word not in result.stderr]
+    check(result.returncode == code and not missing and "Traceback" not in result.stderr, name,
+          f"exit {result.returncode}, missing {missing}\n{result.stderr}")
+
+
+def load(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def test_results(tmp):
+    out = tmp / "r.json"
+    result = run("run", "-a", "slab,glibc,null", "-w", "pair", "-s", "64", "-t", "1,2", "-o", out,
+                 *FAST)
+    check(result.returncode == 0, "run exits with 0", result.stderr)
+    root = load(out)
+    entries = root["benchmarks"]
+    check(len(entries) == 3 * 2 * 2, "one entry a cell and block", len(entries))
+    wanted = {"name", "run_name", "run_type", "repetitions", "repetition_index", "threads",
+              "iterations", "real_time", "cpu_time", "time_unit", "items_per_second", "kmembench"}
+    check(all(wanted <= set(e) for e in entries), "entries have Google Benchmark's fields")
+    check(all(e["time_unit"] == "ns" and 0 < e["real_time"] < 1e5 for e in entries),
+          "times are ns per operation", [e["real_time"] for e in entries])
+    check(all(e["kmembench"]["params"]["size"] == 64 for e in entries), "params name the size")
+    consistent = [abs(e["items_per_second"] * e["real_time"] / 1e9 / e["threads"] - 1) < 1e-3
+                  for e in entries]
+    check(all(consistent), "rate times time is the number of threads")
+    alloc = entries[0]["kmembench"]["latency"]["alloc"]
+    check(sum(n for _, n in alloc["buckets"]) == alloc["count"], "the histogram is whole")
+    absent = entries[0]["kmembench"]["counters_absent"]
+    present = entries[0]["kmembench"]["counters"]
+    check("page_faults" in present or "page_faults" in absent, "counters are there or explained")
+    check(not set(present) & set(absent), "no counter is both")
+    check(not list(tmp.glob("*.journal")) and not list(tmp.glob("*.tmp*")), "nothing is left over",
+          list(tmp.iterdir()))
+    check(root["context"]["kmembench"]["complete"], "the file says it is complete")
+
+    result = run("compare", out, "--baseline", "glibc", "--json")
+    check(result.returncode == 0, "compare exits with 0", result.stderr)
+    cells = json.loads(result.stdout)["cells"]
+    check({c["allocator"] for c in cells} == {"slab", "null"}, "compare has the others", cells)
+    result = run("plot", out, "-o", tmp / "p")
+    check(result.returncode == 0 and list((tmp / "p").glob("*.png")) and
+          list((tmp / "p").glob("*.svg")), "plot draws PNG and SVG", result.stderr)
+    result = run("report", out, "-o", tmp / "report.html")
+    check(result.returncode == 0 and (tmp / "report.html").stat().st_size > 10000,
+          "report writes a page", result.stderr)
+
+
+def test_every_workload(tmp):
+    out = tmp / "all.json"
+    for allocators, workloads, extra in (
+            ("glibc,slab", "pair,batch", ["-s", "64"]),
+            ("glibc,slab,jemalloc,mimalloc,tcmalloc", "wset,larson", []),
+            ("glibc,slab", "xmalloc", []),
+            ("buddy,mmap", "page-repeat,page-bulk", ["-s", "4K,32K"]),
+            ("vmalloc,mmap", "vm-fix", [])):
+        if "page-bulk" in workloads:
+            extra = [*extra, "-p", "bulk_bytes=4M"]
+        result = run("run", "-a", allocators, "-w", workloads, *extra, "-o", out, "--check", *FAST)
+        check(result.returncode == 0, f"contents survive in {workloads} on {allocators}",
+              result.stderr)
+
+
+def test_refusals(tmp):
+    refused("unknown command", ["rnu"], "did you mean 'run'")
+    refused("unknown allocator", ["run", "-a", "jemaloc", "-w", "pair"], "jemalloc")
+    refused("unknown workload", ["run", "-a", "glibc", "-w", "pear"], "pair")
+    refused("unknown option of a variant", ["run", "-a", "slab:percp=on", "-w", "pair"], "percpu")
+    refused("object workload on pages", ["run", "-a", "buddy", "-w", "pair"], "'object'", "buddy")
+    refused("page workload on objects", ["run", "-a", "jemalloc", "-w", "page-bulk"], "'page'")
+    refused("unknown parameter", ["run", "-a", "glibc", "-w", "pair", "-p", "foo=1"], "foo")
+    refused("bad size", ["run", "-a", "glibc", "-w", "pair", "-s", "12q"], "12q")
+    refused("bad number", ["run", "-a", "glibc", "-w", "pair", "--reps", "0"], "--reps")
+    refused("missing -w", ["run", "-a", "glibc"], "-w")
+    refused("unwritable output", ["run", "-a", "glibc", "-w", "pair", "-o", "/nonexistent/r.json"],
+            "/nonexistent/r.json")
+    refused("missing job file", ["sweep", "/nonexistent.ini"], "/nonexistent.ini")
+    for command in ("compare", "plot", "report"):
+        extra = ["-o", tmp / "x"] if command != "compare" else []
+        truncated = tmp / "truncated.json"
+        truncated.write_text('{"context": {"kmembench": {')
+        refused(f"{command} of a truncated file", [command, truncated, *extra], "truncated.json")
+        foreign = tmp / "foreign.json"
+        foreign.write_text('{"hello": 1}')
+        refused(f"{command} of a foreign file", [command, foreign, *extra], "foreign.json")
+        refused(f"{command} of a missing file", [command, tmp / "none.json", *extra], "none.json")
+    trace = tmp / "bad.kmt"
+    trace.write_bytes(b"KMBTRACE" + b"\1\0\0\0" * 3)
+    refused("replay of a truncated trace", ["replay", trace, "-a", "glibc"], "bad.kmt")
+    trace.write_bytes(b"x" * 4096)
+    refused("replay of a foreign trace", ["replay", trace, "-a", "glibc"], "bad.kmt")
+
+
+def library(tmp, kind):
+    path = tmp / f"{kind.lower()}.so"
+    subprocess.run(["cc", "-O1", "-fno-builtin", "-shared", "-fPIC", f"-D{kind}", "-o", path,
+                    HERE / "programs" / "bad_malloc.c"], check=True)
+    return path
+
+
+def test_bad_cells(tmp):
+    for kind, words in (("CRASH", ["signal 11"]), ("HANG", ["no end after 2 s"]),
+                        ("FAIL", ["allocation of 64 bytes failed"])):
+        out = tmp / f"{kind}.json"
+        result = run("run", "--library", f"bad={library(tmp, kind)}", "-a", "bad,glibc", "-w",
+                     "pair", "-s", "64", "-o", out, "--timeout", "2", *FAST)
+        entries = load(out)["benchmarks"]
+        bad = [e for e in entries if e["kmembench"]["allocator"] == "bad"]
+        good = [e for e in entries if e["kmembench"]["allocator"] == "glibc"]
+        check(result.returncode == 3 and all(w in result.stderr for w in words),
+              f"{kind}: reported, exit 3", f"{result.returncode} {result.stderr}")
+        check(len(bad) == 1 and bad[0]["error_occurred"] and
+              bad[0]["kmembench"]["status"] == "failed", f"{kind}: marked failed", bad)
+        check(len(good) == 2 and all(e["real_time"] > 0 for e in good), f"{kind}: the others ran")
+    result = run("run", "--library", f"bad={library(tmp, 'OVERLAP')}", "-a", "bad", "-w", "wset",
+                 "--check", *FAST)
+    check(result.returncode == 3 and "offset" in result.stderr,
+          "the content check sees overlapping blocks", result.stderr)
+    text = tmp / "text.so"
+    text.write_text("not a library")
+    refused("a library that is none", ["run", "--library", f"bad={text}", "-a", "bad", "-w",
+                                       "pair", *FAST], "text.so")
+
+
+def test_interrupt(tmp):
+    out = tmp / "i.json"
+    args = ["run", "-a", "glibc,null", "-w", "pair", "-s", "16,64", "--reps", "5", "--time",
+            "0.05", "-o", str(out), "--seed", "7"]
+    process = subprocess.Popen([PROGRAM, *args], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    journal = tmp / "i.json.journal"
+    deadline = time.time() + 30
+    while time.time() < deadline:
+        if journal.exists() and len(journal.read_text().splitlines()) >= 4:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    check(process.returncode == 3 and "--resume" in errors, "Ctrl-C says how to go on", errors)
+    partial = load(out)
+    check(not partial["context"]["kmembench"]["complete"] and len(partial["benchmarks"]) >= 3,
+          "finished cells are kept and marked incomplete")
+    result = run(*args)
+    check(result.returncode == 2 and "--resume" in result.stderr,
+          "a second start does not overwrite them", result.stderr)
+    result = run(*args[:-2], "--resume")
+    whole = load(out)
+    check(result.returncode == 0 and whole["context"]["kmembench"]["complete"] and
+          len(whole["benchmarks"]) == 20, "--resume finishes the run", result.stderr)
+    check(whole["context"]["kmembench"]["seed"] == 7, "the seed is the first one's")
+    check(not journal.exists(), "the journal is gone")
+    kept = {(e["name"], e["repetition_index"]): e["real_time"] for e in partial["benchmarks"]}
+    check(all(e["real_time"] == kept[key] for e in whole["benchmarks"]
+              if (key := (e["name"], e["repetition_index"])) in kept), "kept cells did not run again")
+
+
+def test_sweep(tmp):
+    job = tmp / "job.ini"
+    job.write_text("[global]\nreps = 2\ntime_s = 0.002\nallocators = glibc,slab\n"
+                   "[a]\nworkloads = pair\nsizes = 16,64\n"
+                   "[b]\nworkloads = replay\nrecord = sqlite3 :memory:\n"
+                   "  'create table t(a); insert into t values(1); select * from t'\n")
+    result = run("sweep", job, "--dry-run")
+    check(result.returncode == 0 and "6 cells" in result.stdout, "dry run", result.stdout)
+    result = run("sweep", job, "-o", tmp / "s")
+    check(result.returncode == 0, "sweep exits with 0", result.stderr)
+    check((tmp / "s/results.json").exists() and (tmp / "s/report.html").exists() and
+          list((tmp / "s/plots").glob("*.png")), "sweep leaves results, plots and report")
+    check(str(tmp / "s/report.html") in result.stdout, "and names them", result.stdout)
+    shards = []
+    for i in (1, 2):
+        result = run("sweep", job, "-o", tmp / f"s{i}", "--shard", f"{i}/2", "--seed", "3", "-q")
+        check(result.returncode == 0, f"shard {i}", result.stderr)
+        shards.append(tmp / f"s{i}/results.json")
+    result = run("merge", *shards, "-o", tmp / "merged.json")
+    check(result.returncode == 0, "merge joins them", result.stderr)
+    if result.returncode == 0:
+        check(len(load(tmp / "merged.json")["benchmarks"]) == 12, "with every cell")
+
+
+def test_help(_):
+    for command in ("list", "topology", "run", "sweep", "merge", "compare", "plot", "report",
+                    "record", "replay", "exec"):
+        result = run(command, "--help")
+        check(result.returncode == 0 and "usage: kmembench " + command in result.stdout,
+              f"{command} --help", result.stdout[:200])
+    check(run("--version").stdout.startswith("kmembench "), "--version")
+    check(run().returncode == 2, "no command is a usage error")
+
+
+def main():
+    for test in (test_help, test_refusals, test_results, test_every_workload, test_bad_cells,
+                 test_interrupt, test_sweep):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                test(pathlib.Path(folder))
+            except Exception as error:  # a broken test is a failed test
+                check(False, f"{test.__name__} ran to its end", repr(error))
+    print(f"1..{count}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
