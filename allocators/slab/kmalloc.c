@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The general caches and what lies above them.
+ *
+ * Sizes up to KMALLOC_MAX_CACHE_SIZE come from a set of caches, "size-32" to
+ * "size-131072", with a second set of pages from ZONE_DMA where there is such
+ * a zone; larger ones are blocks of pages. Objects of a general cache are
+ * aligned to its size, so a power of two up to KMALLOC_MAX_SIZE is aligned to
+ * itself: an aligned request is served by rounding it up to its alignment.
+ */
+#include "allocators/slab/slab_fast.h"
+#include <kmem/error.h>
+#include <kmem/page_alloc.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The sizes, in rising order; the byte tables are made from them. */
+static const uint32_t kmalloc_sizes[] = {
+	32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072,
+};
+_Static_assert(KMEM_ARRAY_SIZE(kmalloc_sizes) == KMALLOC_NR_CLASSES,
+	       "one class for each size");
+
+uint8_t kmalloc_small_class[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
+uint8_t kmalloc_large_class[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
+struct percpu_stacks kmalloc_percpu[KMALLOC_NR_CLASSES];
+
+static struct kmem_cache *kmalloc_caches[KMALLOC_NR_CLASSES];
+static struct kmem_cache *kmalloc_dma_caches[KMALLOC_NR_CLASSES];
+
+/* --- set-up --- */
+
+static void fill_class_table(uint8_t *table, size_t entries, unsigned int step)
+{
+	uint8_t class = 0;
+
+	for (size_t i = 0; i < entries; i++) {
+		while (kmalloc_sizes[class] < i << step)
+			class ++;
+		table[i] = class;
+	}
+}
+
+static struct kmem_cache *create_general_cache(uint32_t size, bool dma)
+{
+	unsigned int flags = dma ? SLAB_CACHE_DMA : 0;
+	char name[SLAB_NAME_MAX];
+
+	if (slab_config.debug)
+		flags |= SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER;
+	if (size <= SLAB_DESC_MAX_BYTES)
+		flags |= SLAB_DESC_ON_SLAB;
+	snprintf(name, sizeof(name), dma ? "size-%u(DMA)" : "size-%u", size);
+	return slab_cache_new(name, size, size, flags, NULL, NULL);
+}
+
+static bool have_dma_zone(void)
+{
+	struct buddy_stats stats;
+
+	buddy_stats(NUMA_NO_NODE, ZONE_DMA, &stats);
+	return stats.total_pages > 0;
+}
+
+int kmalloc_init(void)
+{
+	bool dma = have_dma_zone();
+
+	fill_class_table(kmalloc_small_class, KMEM_ARRAY_SIZE(kmalloc_small_class),
+			 KMALLOC_SMALL_STEP);
+	fill_class_table(kmalloc_large_class, KMEM_ARRAY_SIZE(kmalloc_large_class),
+			 KMALLOC_LARGE_STEP);
+	for (size_t i = 0; i < KMALLOC_NR_CLASSES; i++) {
+		kmalloc_caches[i] = create_general_cache(kmalloc_sizes[i], false);
+		if (!kmalloc_caches[i])
+			return -ENOMEM;
+		kmalloc_percpu[i] = kmalloc_caches[i]->percpu;
+	}
+	for (size_t i = 0; dma && i < KMALLOC_NR_CLASSES; i++) {
+		kmalloc_dma_caches[i] = create_general_cache(kmalloc_sizes[i], true);
+		if (!kmalloc_dma_caches[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void kmalloc_exit(void)
+{
+	memset(kmalloc_percpu, 0, sizeof(kmalloc_percpu));
+	memset(kmalloc_caches, 0, sizeof(kmalloc_caches));
+	memset(kmalloc_dma_caches, 0, sizeof(kmalloc_dma_caches));
+}
+
+/* --- sizes --- */
+
+static unsigned int kmalloc_class(size_t size)
+{
+	if (size <= KMALLOC_SMALL_MAX)
+		return kmalloc_small_class[(size + (1u << KMALLOC_SMALL_STEP) - 1) >>
+					   KMALLOC_SMALL_STEP];
+	return kmalloc_large_class[(size + (1u << KMALLOC_LARGE_STEP) - 1) >>
+				   KMALLOC_LARGE_STEP];
+}
+
+size_t kmalloc_class_size(size_t size)
+{
+	unsigned int class = 0;
+
+	/* Asked while the tables are being made too, so not through them. */
+	while (kmalloc_sizes[class] < size)
+		class ++;
+	return kmalloc_sizes[class];
+}
+
+struct kmem_cache *kmalloc_cache_of(size_t size, gfp_t gfp)
+{
+	unsigned int class = kmalloc_class(size);
+
+	return (gfp & __GFP_DMA) ? kmalloc_dma_caches[class] : kmalloc_caches[class];
+}
+
+/* --- large blocks --- */
+
+static void *kmalloc_large(size_t size, gfp_t gfp, int nid)
+{
+	struct page *page;
+
+	if (size > KMALLOC_MAX_SIZE) {
+		kmem_error(
+			-EINVAL,
+			"kmalloc of '%zu' bytes: the largest block has %zu, use vmalloc",
+			size, KMALLOC_MAX_SIZE);
+		return NULL;
+	}
+	if (gfp & __GFP_HIGHMEM) {
+		kmem_error(
+			-EINVAL,
+			"kmalloc: memory needs a permanent address, drop __GFP_HIGHMEM");
+		return NULL;
+	}
+	if (nid == NUMA_NO_NODE)
+		page = alloc_pages(gfp, get_order(size));
+	else
+		page = alloc_pages_node(nid, gfp, get_order(size));
+	return page ? page_address(page) : NULL;
+}
+
+/* Order of the block of pages that starts at addr; -1 when none does. */
+static int large_order(const void *addr)
+{
+	if (((uintptr_t)addr & ~PAGE_MASK) != 0 || !virt_addr_valid(addr))
+		return -1;
+	return page_block_order(virt_to_page(addr));
+}
+
+bool kmalloc_large_free(void *object)
+{
+	int order = large_order(object);
+
+	if (order < 0)
+		return false;
+	__free_pages(virt_to_page(object), (unsigned int)order);
+	return true;
+}
+
+/* --- the family --- */
+
+KMEM_NOINLINE void *kmalloc_slow(size_t size, gfp_t gfp, int nid, const void *caller)
+{
+	struct kmem_cache *cache;
+
+	if (KMEM_UNLIKELY(slab_nr_nodes == 0)) {
+		kmem_error(-EINVAL,
+			   "kmalloc: the slab allocator is not up, call kmem_cache_init");
+		return NULL;
+	}
+	if (size > KMALLOC_MAX_CACHE_SIZE)
+		return kmalloc_large(size, gfp, nid);
+	cache = kmalloc_cache_of(size, gfp);
+	if (KMEM_UNLIKELY(!cache)) {
+		kmem_error(
+			-EINVAL,
+			"kmalloc: there is no DMA zone, set dma=16M or drop __GFP_DMA");
+		return NULL;
+	}
+	return slab_alloc_slow(cache, gfp, nid, caller);
+}
+
+void *kmalloc(size_t size, gfp_t gfp)
+{
+	return kmalloc_fast(size, gfp);
+}
+
+void *kmalloc_node(size_t size, gfp_t gfp, int nid)
+{
+	return kmalloc_slow(size, gfp, nid, __builtin_return_address(0));
+}
+
+void *kzalloc(size_t size, gfp_t gfp)
+{
+	return kmalloc_slow(size, gfp | __GFP_ZERO, NUMA_NO_NODE,
+			    __builtin_return_address(0));
+}
+
+void kfree(void *object)
+{
+	kfree_fast(object);
+}
+
+size_t ksize(const void *object)
+{
+	int order;
+
+	if (!object)
+		return 0;
+	if (virt_addr_valid(object)) {
+		struct page *page = virt_to_page(object);
+
+		if (atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab)
+			return page->slab_cache->object_size;
+		order = large_order(object);
+		if (order >= 0)
+			return PAGE_SIZE << order;
+	}
+	kmem_bug("ksize of %p, which kmalloc did not return", object);
+	return 0;
+}
+
+void *krealloc(void *object, size_t size, gfp_t gfp)
+{
+	size_t old_size = ksize(object);
+	void *result;
+
+	if (size == 0) {
+		kfree(object);
+		return NULL;
+	}
+	if (object && old_size == 0)
+		return NULL; /* not ours; ksize() has reported it */
+	/* As Linux: a block that is large enough stays where it is. */
+	if (old_size >= size)
+		return object;
+	result = kmalloc_slow(size, gfp, NUMA_NO_NODE, __builtin_return_address(0));
+	if (result && object) {
+		memcpy(result, object, old_size);
+		kfree(object);
+	}
+	return result;
+}

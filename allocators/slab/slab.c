@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slab allocator.
+ *
+ * THEORY
+ *
+ * Concepts. A cache hands out objects of one size. It takes blocks of pages
+ * from the page allocator and cuts each into a slab of equal objects. Objects
+ * keep their constructed state while they are free: an object is constructed
+ * when its slab is made and destroyed when its slab goes, not at each
+ * allocation. So nothing is ever written into a free object (except in
+ * debugging caches); the free objects of a slab are chained by index in an
+ * array beside the descriptor, the bufctl.
+ *
+ * Structures, from the hit path down:
+ *
+ *   kmem_cache --- percpu: an array of object pointers for each CPU
+ *        |                 (os/percpu_fast.h: rseq, or a lock)
+ *        |   refill ^  | flush        batchcount objects at a time
+ *        |          |  v
+ *        +- node[] - depot: one page of pointers shared by the node's CPUs
+ *                    slabs_partial  slabs_full  slabs_free
+ *                      each slab: descriptor, bufctl[num], objects
+ *
+ * An object finds its slab and cache through its page's descriptor: every page
+ * of a slab has PG_slab set and points to both. slab_geometry.h draws a slab.
+ *
+ * Allocation. Pop from this CPU's array. When it is empty: up to batchcount
+ * objects from the depot, else from partial slabs, else from free slabs, else
+ * a new slab is made (slab_grow) and the search repeated; one object is
+ * returned, the others go onto the array. A new slab of a node starts its
+ * objects one colour further than the slab before it did, so that equal fields
+ * of equal objects spread over the sets of the processor's caches.
+ *
+ * Free. Push onto this CPU's array. When it is full, its newest batchcount
+ * objects move to the depot; what the depot has no room for goes back to its
+ * slabs. A slab that becomes empty while the node has more free objects than
+ * free_limit is given back to the page allocator at once, others when
+ * somebody calls kmem_cache_shrink() or kmem_cache_reap().
+ *
+ * Nodes. The arrays of a CPU hold objects of the CPU's own node. Where there are
+ * several nodes, every free looks up the object's node, out of line; an object
+ * of another node goes home to its node's depot. A thread that is moved to
+ * another node's CPU between the test and the push can leave a stranger on an
+ * array; that costs locality, nothing else, and kmem_cache_alloc_node() does
+ * not use the arrays. When a node is out of memory, free objects of the other
+ * nodes are used, nearest first, before a slab is made elsewhere.
+ *
+ * Locking, in lock order:
+ *   1. slab_chain_mutex   the list of caches; creation, destruction, reaping
+ *   2. list_lock          one node of one cache: slabs, bufctls, depot
+ * The arrays have no lock of their own but in the mode without rseq; that lock
+ * is taken inside neither. No call to the page allocator, to a constructor or
+ * destructor or into another cache is made with a list_lock held. Bug reports
+ * are made without any lock.
+ *
+ * Descriptors that lie off the slab come from the general caches of up to
+ * SLAB_DESC_MAX_BYTES, which keep their own on the slab: making a slab can
+ * need an object of another cache, and that a slab of its own, and there it
+ * ends. cache_cache, the cache of caches, is a static object that describes
+ * itself; all others come from it.
+ *
+ * What misuse is caught. Always, at the call: a pointer outside the managed
+ * memory, into no slab, into a slab of another cache (kmem_cache_free), or
+ * misaligned for its cache; for the general caches, whose objects are aligned
+ * to their size, that is every pointer into the middle of an object. When the
+ * object reaches its slab, that is at the flush of an array and the depot, or
+ * at once with percpu=off: every pointer that is not the start of an object
+ * (also at once wherever a free takes the slow path), and an object that is
+ * free on the slab already (double free). Until then a
+ * second free of an object that still lies on an array is not noticed, and
+ * the object may be handed out twice. With SLAB_RED_ZONE, SLAB_POISON or
+ * SLAB_STORE_USER a cache has no arrays and no depot, and everything is caught
+ * at the call: double frees, writes past either end (red zone; at the free),
+ * writes after the free (poison; at the next allocation of the object), with
+ * the last caller (store user). A damaged object is reported and never used
+ * again. A plain access after the free is not seen by any of these.
+ *
+ * Fork and start-up. Nothing works before kmem_cache_init(). There are no
+ * fork handlers: with the private backing, fork while no other thread is
+ * inside a call.
+ *
+ * Differences. From Linux 2.6.28: per-CPU arrays without disabling interrupts
+ * (restartable sequences); a flush moves the newest objects, not the oldest,
+ * since a stack gives only these; the depot (Linux: `shared`) is made at the
+ * first flush; remote frees are not batched in alien caches; the place of the
+ * descriptor follows the waste, not the object's size; slabs of up to eight
+ * pages are used to have eight objects in each, as SLUB does; general caches
+ * are aligned to their size, as Linux guarantees since 5.4; SLAB_POISON is
+ * ignored for caches with a constructor, as in SLUB. From Bonwick & Adams:
+ * no magazines change hands, objects are copied in batches; the array size is
+ * fixed per cache.
+ *
+ * References: J. Bonwick, "The Slab Allocator", USENIX Summer 1994; J. Bonwick
+ * and J. Adams, "Magazines and Vmem", USENIX 2001; Linux 2.6.28 mm/slab.c.
+ */
+#include "allocators/slab/slab_fast.h"
+#include <kmem/error.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- allocation --- */
+
+/* False with an error text for what a slab cannot be asked. */
+static bool slab_gfp_ok(const struct kmem_cache *cache, gfp_t gfp, int nid)
+{
+	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW) && nid == NUMA_NO_NODE))
+		return true;
+	if (gfp_check(gfp) != 0)
+		return false;
+	if (gfp & __GFP_HIGHMEM) {
+		kmem_error(
+			-EINVAL,
+			"cache '%s': objects need a permanent address, drop __GFP_HIGHMEM",
+			cache->name);
+		return false;
+	}
+	if ((gfp & __GFP_DMA) && !(cache->flags & SLAB_CACHE_DMA)) {
+		kmem_error(-EINVAL,
+			   "cache '%s' has no DMA memory, create it with SLAB_CACHE_DMA",
+			   cache->name);
+		return false;
+	}
+	if ((gfp & __GFP_ZERO) && cache->ctor) {
+		kmem_error(-EINVAL, "cache '%s' has a constructor, drop __GFP_ZERO",
+			   cache->name);
+		return false;
+	}
+	if (nid != NUMA_NO_NODE && (nid < 0 || (unsigned int)nid >= slab_nr_nodes)) {
+		kmem_error(-EINVAL,
+			   "node '%d' does not exist, use 0 to %u or NUMA_NO_NODE", nid,
+			   slab_nr_nodes - 1);
+		return false;
+	}
+	return true;
+}
+
+/* The node after `last` in order of distance from nid; -1 when there is none. */
+static int next_nearest_node(int nid, int last)
+{
+	int best = -1;
+
+	for (int node = 0; node < (int)slab_nr_nodes; node++) {
+		int d = node_distance(nid, node), dl = node_distance(nid, last);
+
+		if (d < dl || (d == dl && node <= last) || node == nid)
+			continue;
+		if (best < 0 || d < node_distance(nid, best))
+			best = node;
+	}
+	return best;
+}
+
+/* One object from any node but nid, which has nothing left. */
+static size_t slab_fallback(struct kmem_cache *cache, gfp_t gfp, int nid, void **out)
+{
+	int node;
+
+	for (node = next_nearest_node(nid, nid); node >= 0;
+	     node = next_nearest_node(nid, node)) {
+		if (slab_node_take(cache, node, 1, out) == 1)
+			return 1;
+	}
+	while ((node = slab_grow(cache, gfp, nid)) >= 0) {
+		if (slab_node_take(cache, node, 1, out) == 1)
+			return 1;
+	}
+	return 0;
+}
+
+/* How to ask for a page of this very node before looking elsewhere: no long
+ * search, no report. */
+static gfp_t slab_local_gfp(gfp_t gfp)
+{
+	if (slab_nr_nodes == 1 || (gfp & __GFP_THISNODE))
+		return gfp;
+	gfp &= ~(__GFP_REPEAT | __GFP_NOFAIL);
+	if (gfp & __GFP_WAIT)
+		gfp |= __GFP_NORETRY;
+	return gfp | __GFP_THISNODE | __GFP_NOWARN;
+}
+
+/*
+ * Up to n objects of node nid, made if there are none; if none can be made, one
+ * of another node unless the mask forbids it. The last of out[] is the hottest.
+ */
+static size_t slab_take_or_grow(struct kmem_cache *cache, gfp_t gfp, int nid, size_t n,
+				void **out)
+{
+	size_t got;
+
+	while ((got = slab_node_take(cache, nid, n, out)) == 0) {
+		if (slab_grow(cache, slab_local_gfp(gfp), nid) < 0)
+			break;
+	}
+	if (got == 0 && slab_nr_nodes > 1 && !(gfp & __GFP_THISNODE))
+		got = slab_fallback(cache, gfp, nid, out);
+	return got;
+}
+
+static void *slab_refill(struct kmem_cache *cache, gfp_t gfp)
+{
+	void *objects[SLAB_BATCH_MAX];
+	size_t want = cache->has_percpu ? cache->batchcount : 1;
+	size_t got, pushed;
+
+	got = slab_take_or_grow(cache, gfp, slab_this_node(), want, objects);
+	if (got == 0)
+		return NULL;
+	if (got > 1) {
+		pushed = percpu_push_batch(&cache->percpu, got - 1, objects);
+		/* Another thread has filled the array meanwhile. */
+		if (pushed < got - 1)
+			slab_node_put(cache, got - 1 - pushed, objects + pushed);
+	}
+	return objects[got - 1];
+}
+
+static void *slab_alloc_one(struct kmem_cache *cache, gfp_t gfp, int nid)
+{
+	void *object;
+
+	if (slab_nr_nodes > 1 && (nid != NUMA_NO_NODE || (gfp & __GFP_THISNODE))) {
+		if (nid == NUMA_NO_NODE)
+			nid = numa_node_id();
+		return slab_take_or_grow(cache, gfp, nid, 1, &object) ? object : NULL;
+	}
+	object = percpu_pop(&cache->percpu);
+	return object ? object : slab_refill(cache, gfp);
+}
+
+KMEM_NOINLINE void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid,
+				    const void *caller)
+{
+	void *object;
+
+	if (!slab_gfp_ok(cache, gfp, nid))
+		return NULL;
+	do {
+		object = slab_alloc_one(cache, gfp, nid);
+		if (!object)
+			return NULL;
+		/* A damaged object is withdrawn, and the next one tried. */
+		if (KMEM_UNLIKELY(cache->debug))
+			object = slab_debug_alloc(cache, object, caller);
+	} while (!object);
+	if (gfp & __GFP_ZERO)
+		memset(object, 0, cache->object_size);
+	return object;
+}
+
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return kmem_cache_alloc_fast(cache, gfp);
+}
+
+void *kmem_cache_alloc_node(struct kmem_cache *cache, gfp_t gfp, int nid)
+{
+	return slab_alloc_slow(cache, gfp, nid, __builtin_return_address(0));
+}
+
+size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
+			     void **objects)
+{
+	size_t got = 0;
+
+	if (KMEM_UNLIKELY((gfp & SLAB_GFP_SLOW) || cache->debug)) {
+		while (got < n) {
+			objects[got] = slab_alloc_slow(cache, gfp, NUMA_NO_NODE,
+						       __builtin_return_address(0));
+			if (!objects[got])
+				break;
+			got++;
+		}
+		return got;
+	}
+	got = percpu_pop_batch(&cache->percpu, n, objects);
+	while (got < n) {
+		/* Pieces, so that the list_lock is not held for long. */
+		size_t want = n - got < SLAB_BATCH_MAX ? n - got : SLAB_BATCH_MAX;
+		size_t more = slab_take_or_grow(cache, gfp, slab_this_node(), want,
+						objects + got);
+
+		if (more == 0)
+			break;
+		got += more;
+	}
+	return got;
+}
+
+/* --- free --- */
+
+static const char *cache_or_kfree(const struct kmem_cache *cache, char *buf, size_t size)
+{
+	if (!cache)
+		return "kfree";
+	snprintf(buf, size, "cache '%s'", cache->name);
+	return buf;
+}
+
+/* The slab that a free of this address concerns, after every check that can be
+ * made without a lock; NULL after a report, or after a large block was freed. */
+static KMEM_NOINLINE struct slab *slab_free_lookup(struct kmem_cache **cachep,
+						   void *object)
+{
+	struct kmem_cache *cache = *cachep;
+	struct page *page = virt_to_page(object);
+	struct slab *slab;
+	char who[SLAB_NAME_MAX + 16];
+
+	if (!virt_addr_valid(object)) {
+		kmem_bug("%s: free of %p, which is outside the managed memory",
+			 cache_or_kfree(cache, who, sizeof(who)), object);
+		return NULL;
+	}
+	if (!(atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab)) {
+		if (!cache && kmalloc_large_free(object))
+			return NULL;
+		kmem_bug("%s: free of %p, which is in no slab",
+			 cache_or_kfree(cache, who, sizeof(who)), object);
+		return NULL;
+	}
+	if (cache && page->slab_cache != cache) {
+		kmem_bug("cache '%s': free of %p, which belongs to cache '%s'",
+			 cache->name, object, page->slab_cache->name);
+		return NULL;
+	}
+	cache = page->slab_cache;
+	slab = page->slab;
+	if (slab_index(cache, slab, object) < 0) {
+		slab_report_not_object(cache, slab, object);
+		return NULL;
+	}
+	*cachep = cache;
+	return slab;
+}
+
+/* Makes room on a full array: its newest objects and this one go to the depot. */
+static void slab_flush(struct kmem_cache *cache, void *object)
+{
+	void *objects[SLAB_BATCH_MAX + 1];
+	size_t n = 0;
+
+	if (cache->has_percpu)
+		n = percpu_take_batch(&cache->percpu, cache->batchcount, objects);
+	/* Newest first as they were taken; the depot wants the newest last. */
+	for (size_t i = 0; i < n / 2; i++) {
+		void *tmp = objects[i];
+
+		objects[i] = objects[n - 1 - i];
+		objects[n - 1 - i] = tmp;
+	}
+	if (!percpu_push(&cache->percpu, object))
+		objects[n++] = object;
+	if (n > 0)
+		slab_node_put(cache, n, objects);
+}
+
+KMEM_NOINLINE void slab_free_slow(struct kmem_cache *cache, void *object,
+				  const void *caller)
+{
+	struct slab *slab;
+
+	if (!object)
+		return;
+	slab = slab_free_lookup(&cache, object);
+	if (!slab)
+		return;
+	if (cache->debug)
+		slab_debug_free(cache, slab, object, caller);
+	else if (slab_nr_nodes > 1 && slab->nid != numa_node_id())
+		slab_node_put(cache, 1, &object);
+	else if (!percpu_push(&cache->percpu, object))
+		slab_flush(cache, object);
+}
+
+void kmem_cache_free(struct kmem_cache *cache, void *object)
+{
+	kmem_cache_free_fast(cache, object);
+}
+
+/* The cache whose slab the address lies in; NULL when it lies in none. */
+static struct kmem_cache *owner_of(const void *object)
+{
+	struct page *page = virt_to_page(object);
+
+	if (!virt_addr_valid(object) ||
+	    !(atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab))
+		return NULL;
+	return page->slab_cache;
+}
+
+/* Length of the run of objects at the front that need no further look. */
+static size_t plain_run(const struct kmem_cache *cache, size_t n, void *const *objects)
+{
+	size_t i;
+
+	for (i = 0; cache && i < n && i < SLAB_BATCH_MAX; i++) {
+		if (((uintptr_t)objects[i] & cache->free_mask) != 0 ||
+		    !virt_addr_valid(objects[i]) ||
+		    virt_to_page(objects[i])->slab_cache != cache)
+			break;
+	}
+	return i;
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *cache, size_t n, void **objects)
+{
+	size_t i = 0;
+
+	while (i < n) {
+		struct kmem_cache *c = cache ? cache : owner_of(objects[i]);
+		size_t run = plain_run(c, n - i, objects + i);
+		size_t pushed = run ? percpu_push_batch(&c->percpu, run, objects + i) : 0;
+
+		if (pushed < run)
+			slab_node_put(c, run - pushed, objects + i + pushed);
+		i += run;
+		if (run == 0)
+			slab_free_slow(cache, objects[i++], __builtin_return_address(0));
+	}
+}

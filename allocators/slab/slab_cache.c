@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Caches: making them, unmaking them, giving their free memory back; and the
+ * bootstrap of the whole allocator.
+ */
+#include "allocators/slab/slab_fast.h"
+#include <kmem/error.h>
+#include <kmem/page_alloc.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct slab_config slab_config;
+unsigned int slab_nr_nodes;
+struct list_head slab_cache_chain = {&slab_cache_chain, &slab_cache_chain};
+
+static pthread_mutex_t slab_chain_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* The cache of caches; static, since it cannot come from itself. */
+static union {
+	struct kmem_cache cache;
+	char bytes[sizeof(struct kmem_cache) + MAX_NUMNODES * sizeof(struct kmem_list3)];
+} cache_cache;
+
+/* Arrays that are always empty and always full, for caches without arrays of
+ * their own: the hit path needs no test for them. */
+static struct percpu_stacks no_percpu;
+
+void slab_chain_lock(void)
+{
+	pthread_mutex_lock(&slab_chain_mutex);
+}
+
+void slab_chain_unlock(void)
+{
+	pthread_mutex_unlock(&slab_chain_mutex);
+}
+
+/* --- sizes of the arrays --- */
+
+/* Most objects of an array by default, and objects of about how many bytes. Pairs
+ * that come in batches of hundreds cost a third less with 512 than with Linux's
+ * 120; more than 512 brought nothing. */
+#define DEFAULT_LIMIT_MAX   512u
+#define DEFAULT_ARRAY_BYTES ((size_t)64 << 10)
+/* Objects moved at a time: long enough to pay for the lock, short enough to stay
+ * in the first-level cache. */
+#define DEFAULT_BATCH_MAX 64u
+
+/* The number of Linux 2.6.28 (enable_cpucache) where that is larger: few for large
+ * objects, so that an array holds a few hundred KiB at most. */
+static uint32_t default_limit(size_t size)
+{
+	size_t limit = DEFAULT_ARRAY_BYTES / size;
+	size_t linux_limit = 120;
+
+	if (size > 128 * 1024)
+		linux_limit = 1;
+	else if (size > PAGE_SIZE)
+		linux_limit = 8;
+	else if (size > 1024)
+		linux_limit = 24;
+	else if (size > 256)
+		linux_limit = 54;
+	if (limit < linux_limit)
+		limit = linux_limit;
+	return limit < DEFAULT_LIMIT_MAX ? (uint32_t)limit : DEFAULT_LIMIT_MAX;
+}
+
+static int cache_init_percpu(struct kmem_cache *cache)
+{
+	uint64_t batch = slab_config.batchcount;
+
+	cache->percpu = no_percpu;
+	cache->percpu = no_percpu;
+	cache->limit = 0;
+	cache->batchcount = 1;
+	if (!slab_config.percpu || cache->debug || cache == &cache_cache.cache)
+		return 0;
+	cache->limit = (uint32_t)slab_config.limit;
+	if (cache->limit == 0)
+		cache->limit = default_limit(cache->object_size);
+	if (batch == 0) {
+		batch = (cache->limit + 1) / 2;
+		if (batch > DEFAULT_BATCH_MAX)
+			batch = DEFAULT_BATCH_MAX;
+	}
+	if (batch > cache->limit)
+		batch = cache->limit;
+	cache->batchcount = batch < SLAB_BATCH_MAX ? (uint32_t)batch : SLAB_BATCH_MAX;
+	if (percpu_stacks_init(&cache->percpu, cache->limit) != 0)
+		return kmem_error(
+			-ENOMEM,
+			"cache '%s': no memory for arrays of '%u' objects, lower limit",
+			cache->name, cache->limit);
+	cache->has_percpu = true;
+	if (slab_config.depot) {
+		/* Linux's `shared` is 8 batches; a page is the bound here. */
+		uint32_t depot = 8 * cache->batchcount;
+
+		cache->depot_limit = depot < SLAB_DEPOT_SLOTS ? depot : SLAB_DEPOT_SLOTS;
+	}
+	return 0;
+}
+
+/* --- creation --- */
+
+/* Everything but the name's uniqueness. `cache` is zeroed memory. */
+static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
+		       size_t align, unsigned int flags, kmem_cache_ctor ctor,
+		       kmem_cache_ctor dtor)
+{
+	size_t colour_off = slab_config.colour_off_bytes;
+	struct slab_geometry *g = &cache->geometry;
+
+	if (!slab_config.colour)
+		colour_off = 0;
+	else if (colour_off == 0)
+		colour_off = KMEM_CACHELINE;
+	/* Poison would destroy what the constructor made. */
+	if (ctor)
+		flags &= ~SLAB_POISON;
+	snprintf(cache->name, sizeof(cache->name), "%s", name);
+	if (slab_geometry_compute(g, size, align, flags, colour_off) != 0)
+		return kmem_error(
+			-EINVAL,
+			"cache '%s': objects of '%zu' bytes aligned to '%zu' fit into no "
+			"slab of at most %zu bytes",
+			name, size, align, KMALLOC_MAX_SIZE);
+	cache->object_size = (uint32_t)g->object_size;
+	cache->stride = (uint32_t)g->stride;
+	cache->reciprocal = UINT64_MAX / g->stride + 1;
+	cache->num = g->num;
+	cache->gfporder = g->gfporder;
+	cache->flags = flags & SLAB_PUBLIC_FLAGS;
+	cache->gfpflags = flags & SLAB_CACHE_DMA ? __GFP_DMA : 0;
+	cache->ctor = ctor;
+	cache->dtor = dtor;
+	cache->debug = (flags & SLAB_DEBUG_FLAGS) != 0;
+	if (g->off_slab)
+		cache->slabp_cache = kmalloc_cache_of(g->desc_bytes, 0);
+	if (cache_init_percpu(cache) != 0)
+		return -ENOMEM;
+	cache->free_mask = cache->debug || slab_nr_nodes > 1 ? UINTPTR_MAX : g->align - 1;
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+		slab_list3_init(cache, (int)nid);
+	return 0;
+}
+
+static struct kmem_cache *find_cache(const char *name)
+{
+	struct kmem_cache *cache;
+
+	list_for_each_entry (cache, &slab_cache_chain, next) {
+		if (strncmp(cache->name, name, sizeof(cache->name)) == 0)
+			return cache;
+	}
+	return NULL;
+}
+
+struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
+				  unsigned int flags, kmem_cache_ctor ctor,
+				  kmem_cache_ctor dtor)
+{
+	struct kmem_cache *cache = kmem_cache_alloc(&cache_cache.cache, GFP_KERNEL);
+	bool taken;
+
+	if (!cache) {
+		kmem_error(-ENOMEM, "cache '%s': no memory for its description", name);
+		return NULL;
+	}
+	memset(cache, 0, cache_cache.cache.object_size);
+	if (cache_setup(cache, name, size, align, flags, ctor, dtor) != 0) {
+		kmem_cache_free(&cache_cache.cache, cache);
+		return NULL;
+	}
+	slab_chain_lock();
+	taken = find_cache(name) != NULL;
+	if (!taken)
+		list_add_tail(&cache->next, &slab_cache_chain);
+	slab_chain_unlock();
+	if (taken) {
+		kmem_error(-EEXIST, "a cache named '%s' exists, choose another name",
+			   name);
+		if (cache->has_percpu)
+			percpu_stacks_destroy(&cache->percpu);
+		kmem_cache_free(&cache_cache.cache, cache);
+		return NULL;
+	}
+	return cache;
+}
+
+static int check_create(const char *name, size_t size, size_t align, unsigned int flags)
+{
+	if (slab_nr_nodes == 0)
+		return kmem_error(-EINVAL,
+				  "the slab allocator is not up, call kmem_cache_init");
+	if (!name || !*name || strlen(name) >= SLAB_NAME_MAX)
+		return kmem_error(-EINVAL, "cache name '%s': use 1 to %d characters",
+				  name ? name : "", SLAB_NAME_MAX - 1);
+	if (size == 0 || size > KMALLOC_MAX_SIZE)
+		return kmem_error(-EINVAL,
+				  "cache '%s': object size '%zu' is not in 1 to %zu",
+				  name, size, KMALLOC_MAX_SIZE);
+	if (align & (align - 1))
+		return kmem_error(-EINVAL,
+				  "cache '%s': alignment '%zu' is no power of two", name,
+				  align);
+	if (flags & ~SLAB_PUBLIC_FLAGS)
+		return kmem_error(-EINVAL, "cache '%s': unknown flags '0x%x'", name,
+				  flags & ~SLAB_PUBLIC_FLAGS);
+	return 0;
+}
+
+struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align,
+				     unsigned int flags, kmem_cache_ctor ctor,
+				     kmem_cache_ctor dtor)
+{
+	struct kmem_cache *cache = NULL;
+
+	if (check_create(name, size, align, flags) == 0) {
+		if (slab_config.debug)
+			flags |= SLAB_DEBUG_FLAGS;
+		cache = slab_cache_new(name, size, align, flags, ctor, dtor);
+	}
+	if (!cache && (flags & SLAB_PANIC)) {
+		kmem_bug("cannot create cache '%s': %s", name ? name : "",
+			 kmem_last_error());
+		abort();
+	}
+	return cache;
+}
+
+/* --- giving back --- */
+
+static uint64_t cache_live_objects(struct kmem_cache *cache)
+{
+	uint64_t live = 0;
+
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
+		struct kmem_list3 *l3 = &cache->node[nid];
+
+		spin_lock(&l3->list_lock);
+		live += l3->nr_slabs * cache->num - l3->free_objects;
+		spin_unlock(&l3->list_lock);
+	}
+	return live;
+}
+
+int kmem_cache_destroy(struct kmem_cache *cache)
+{
+	uint64_t live;
+
+	if (!cache)
+		return 0;
+	slab_chain_lock();
+	slab_drain(cache, true);
+	slab_release_free(cache);
+	live = cache_live_objects(cache);
+	if (live == 0)
+		list_del(&cache->next);
+	slab_chain_unlock();
+	if (live > 0)
+		return kmem_error(-EBUSY, "cache '%s' still has %llu objects",
+				  cache->name, (unsigned long long)live);
+	if (cache->has_percpu)
+		percpu_stacks_destroy(&cache->percpu);
+	kmem_cache_free(&cache_cache.cache, cache);
+	return 0;
+}
+
+static uint64_t cache_reaped(struct kmem_cache *cache)
+{
+	uint64_t reaped = 0;
+
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
+		spin_lock(&cache->node[nid].list_lock);
+		reaped += cache->node[nid].reaped;
+		spin_unlock(&cache->node[nid].list_lock);
+	}
+	return reaped;
+}
+
+size_t kmem_cache_shrink(struct kmem_cache *cache)
+{
+	/* Draining gives slabs back by itself when there are many free objects, so
+	 * the count is taken from the statistics. */
+	uint64_t before = cache_reaped(cache);
+
+	slab_drain(cache, false);
+	slab_release_free(cache);
+	return (size_t)(cache_reaped(cache) - before);
+}
+
+size_t kmem_cache_reap(void)
+{
+	struct kmem_cache *cache;
+	size_t reaped = 0;
+
+	slab_chain_lock();
+	/* The descriptors of others' slabs go back to caches made earlier: backwards. */
+	for (struct list_head *at = slab_cache_chain.prev; at != &slab_cache_chain;
+	     at = at->prev) {
+		cache = list_entry(at, struct kmem_cache, next);
+		if (!(cache->flags & SLAB_NO_REAP))
+			reaped += kmem_cache_shrink(cache);
+	}
+	slab_chain_unlock();
+	return reaped;
+}
+
+size_t kmem_cache_size(const struct kmem_cache *cache)
+{
+	return cache->object_size;
+}
+
+const char *kmem_cache_name(const struct kmem_cache *cache)
+{
+	return cache->name;
+}
+
+/* --- start and end --- */
+
+static int check_config(const struct slab_config *config)
+{
+	uint64_t colour_off = config->colour_off_bytes;
+
+	if (colour_off & (colour_off - 1))
+		return kmem_error(-EINVAL, "colour_off '%llu' is no power of two",
+				  (unsigned long long)colour_off);
+	if (config->limit > PERCPU_LIMIT_MAX)
+		return kmem_error(-EINVAL, "limit '%llu' is above %u",
+				  (unsigned long long)config->limit, PERCPU_LIMIT_MAX);
+	if (config->batchcount > SLAB_BATCH_MAX)
+		return kmem_error(-EINVAL, "batchcount '%llu' is above %u",
+				  (unsigned long long)config->batchcount, SLAB_BATCH_MAX);
+	if (config->limit && config->batchcount > config->limit)
+		return kmem_error(-EINVAL, "batchcount '%llu' is above limit '%llu'",
+				  (unsigned long long)config->batchcount,
+				  (unsigned long long)config->limit);
+	return 0;
+}
+
+/* Lets cache_cache describe itself: it is set up like any other cache, with
+ * room for the nodes there are. */
+static int bootstrap(void)
+{
+	size_t size = sizeof(struct kmem_cache) +
+		      slab_nr_nodes * sizeof(struct kmem_list3);
+	unsigned int flags = SLAB_NO_REAP | SLAB_DESC_ON_SLAB;
+
+	if (percpu_stacks_init(&no_percpu, 1) != 0)
+		return kmem_error(-ENOMEM, "no memory for per-CPU arrays");
+	no_percpu.limit = 0;
+	memset(&cache_cache, 0, sizeof(cache_cache));
+	if (cache_setup(&cache_cache.cache, "kmem_cache", size, KMEM_CACHELINE, flags,
+			NULL, NULL) != 0)
+		return -ENOMEM;
+	list_add_tail(&cache_cache.cache.next, &slab_cache_chain);
+	return kmalloc_init();
+}
+
+int kmem_cache_init(const struct slab_config *config)
+{
+	static const struct kmem_option_group groups[] = {{slab_options, 0}, {NULL, 0}};
+	struct slab_config defaults;
+	int err;
+
+	if (slab_nr_nodes > 0)
+		return kmem_error(-EBUSY, "the slab allocator is up already");
+	if (phys_nr_nodes() <= 0)
+		return kmem_error(-EINVAL,
+				  "there is no physical memory, call phys_init first");
+	if (!config) {
+		err = kmem_options_defaults(groups, &defaults);
+		if (err)
+			return err;
+		config = &defaults;
+	}
+	err = check_config(config);
+	if (err)
+		return err;
+	slab_config = *config;
+	slab_nr_nodes = (unsigned int)phys_nr_nodes();
+	err = bootstrap();
+	if (err)
+		kmem_cache_exit();
+	return err;
+}
+
+/*
+ * Whatever is live goes. Backwards, because descriptors of later caches lie in
+ * slabs of earlier ones, and all kmem_cache structures in those of cache_cache,
+ * which is first.
+ */
+void kmem_cache_exit(void)
+{
+	if (slab_nr_nodes == 0)
+		return;
+	while (!list_empty(&slab_cache_chain)) {
+		struct kmem_cache *cache = list_entry(slab_cache_chain.prev,
+						      struct kmem_cache, next);
+
+		slab_drain(cache, true);
+		slab_release_free(cache);
+		slab_release_all(cache);
+		list_del(&cache->next);
+		if (cache->has_percpu)
+			percpu_stacks_destroy(&cache->percpu);
+	}
+	kmalloc_exit();
+	no_percpu.limit = 1; /* as it was made */
+	percpu_stacks_destroy(&no_percpu);
+	slab_nr_nodes = 0;
+}

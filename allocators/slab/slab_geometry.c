@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* See slab_geometry.h. The policy follows cache_estimate() and
+ * calculate_slab_order() of Linux 2.6.28, with the descriptor's place chosen by
+ * the waste it causes instead of by a fixed object size. */
+#include "allocators/slab/slab_geometry.h"
+#include "allocators/slab/slab_internal.h"
+#include <errno.h>
+
+/* One candidate: an order and a place for the descriptor. */
+struct placement {
+	unsigned int num;
+	size_t mgmt, desc_bytes;
+	size_t waste; /* bytes that hold no object, the descriptor's included */
+	bool off_slab;
+};
+
+static size_t desc_bytes_of(size_t num)
+{
+	return sizeof(struct slab) + num * sizeof(kmem_bufctl_t);
+}
+
+static struct placement place_on_slab(size_t bytes, size_t stride, size_t align)
+{
+	struct placement p = {.off_slab = false};
+	size_t num;
+
+	if (bytes < sizeof(struct slab) + stride)
+		return p;
+	num = (bytes - sizeof(struct slab)) / (stride + sizeof(kmem_bufctl_t));
+	if (num > SLAB_MAX_OBJECTS)
+		num = SLAB_MAX_OBJECTS;
+	while (num > 0 && KMEM_ALIGN_UP(desc_bytes_of(num), align) + num * stride > bytes)
+		num--;
+	p.num = (unsigned int)num;
+	p.desc_bytes = desc_bytes_of(num);
+	p.mgmt = KMEM_ALIGN_UP(p.desc_bytes, align);
+	p.waste = bytes - num * stride;
+	return p;
+}
+
+static struct placement place_off_slab(size_t bytes, size_t stride)
+{
+	struct placement p = {.off_slab = true};
+	size_t num = bytes / stride;
+
+	if (num == 0 || desc_bytes_of(num) > SLAB_DESC_MAX_BYTES)
+		return p;
+	p.num = (unsigned int)num;
+	p.desc_bytes = desc_bytes_of(num);
+	p.waste = bytes - num * stride + kmalloc_class_size(p.desc_bytes);
+	return p;
+}
+
+/* The better of both by waste per object; the slab itself wins a draw. */
+static struct placement place_best(size_t bytes, const struct slab_geometry *g,
+				   unsigned int flags)
+{
+	struct placement on = place_on_slab(bytes, g->stride, g->align);
+	struct placement off = place_off_slab(bytes, g->stride);
+
+	if ((flags & SLAB_DESC_ON_SLAB) || off.num == 0)
+		return on;
+	if (on.num == 0 || off.waste * on.num < on.waste * off.num)
+		return off;
+	return on;
+}
+
+static bool placement_good_enough(const struct placement *p, unsigned int order)
+{
+	if (p->num == 0)
+		return false;
+	if (order >= SLAB_BREAK_ORDER)
+		return true;
+	if (p->num < SLAB_MIN_OBJECTS && order < SLAB_MIN_OBJECTS_ORDER)
+		return false;
+	/* An eighth of waste is what Linux accepts before it tries the next order. */
+	return p->waste * 8 <= PAGE_SIZE << order;
+}
+
+/* Cache-line alignment, halved while that packs two objects into the line. */
+static size_t natural_align(size_t size, size_t align, unsigned int flags)
+{
+	size_t result = sizeof(void *);
+
+	if (flags & SLAB_HWCACHE_ALIGN) {
+		result = KMEM_CACHELINE;
+		while (size <= result / 2 && result > sizeof(void *))
+			result /= 2;
+	}
+	return align > result ? align : result;
+}
+
+int slab_geometry_compute(struct slab_geometry *g, size_t size, size_t align,
+			  unsigned int flags, size_t colour_off)
+{
+	struct placement p = {.num = 0};
+	unsigned int order;
+	size_t end;
+
+	*g = (struct slab_geometry){.object_size = size};
+	g->align = natural_align(size, align, flags);
+	end = KMEM_ALIGN_UP(size, sizeof(uint64_t));
+	if (flags & SLAB_RED_ZONE) {
+		g->left_pad = g->align;
+		g->redzone = end;
+		end += sizeof(uint64_t);
+	}
+	if (flags & SLAB_STORE_USER) {
+		g->user = end;
+		end += sizeof(void *);
+	}
+	g->stride = KMEM_ALIGN_UP(g->left_pad + end, g->align);
+
+	for (order = 0; order < MAX_ORDER; order++) {
+		p = place_best(PAGE_SIZE << order, g, flags);
+		if (placement_good_enough(&p, order))
+			break;
+	}
+	if (p.num == 0)
+		return -EINVAL;
+	g->gfporder = order < MAX_ORDER ? order : MAX_ORDER - 1;
+	g->num = p.num;
+	g->mgmt = p.mgmt;
+	g->desc_bytes = p.desc_bytes;
+	g->off_slab = p.off_slab;
+	g->slack = (PAGE_SIZE << g->gfporder) - p.mgmt - p.num * g->stride;
+	g->colour_off = colour_off > g->align ? colour_off : g->align;
+	g->colours = colour_off ? (unsigned int)(g->slack / g->colour_off) + 1 : 1;
+	return 0;
+}

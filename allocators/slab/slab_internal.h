@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* Structures of the slab allocator; slab.c has the theory. */
+#ifndef KMEM_SLAB_INTERNAL_H
+#define KMEM_SLAB_INTERNAL_H
+
+#include <kmem/mm_types.h>
+#include <kmem/phys.h>
+#include <kmem/slab.h>
+#include "allocators/os/percpu_fast.h"
+#include "allocators/os/spinlock.h"
+#include "allocators/slab/slab_geometry.h"
+#include "allocators/slab/slab_list.h"
+
+/* Most objects moved between an array, the depot and the slabs at a time; such
+ * a batch lies on the stack of the mover. */
+#define SLAB_BATCH_MAX 256u
+/* Pointers in the one page that a node's depot occupies. */
+#define SLAB_DEPOT_SLOTS (PAGE_SIZE / sizeof(void *))
+#define SLAB_NAME_MAX	 64
+
+#define SLAB_DEBUG_FLAGS (SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER)
+#define SLAB_PUBLIC_FLAGS                                                  \
+	(SLAB_HWCACHE_ALIGN | SLAB_NO_REAP | SLAB_CACHE_DMA | SLAB_PANIC | \
+	 SLAB_DEBUG_FLAGS)
+
+/*
+ * Descriptor of one slab. Every page of the slab has PG_slab set and points to
+ * the cache and to this descriptor.
+ */
+struct slab {
+	struct list_head list; /* on one list of its node; under list_lock */
+	char *s_mem;	       /* first object (behind its left pad); constant */
+	uint16_t nid;	       /* constant */
+	uint16_t inuse;	       /* objects not on the free chain; under list_lock */
+	kmem_bufctl_t free;    /* first of the free chain; under list_lock */
+	uint16_t colour;       /* in steps of colour_off; constant */
+	kmem_bufctl_t
+		bufctl[]; /* free: next free; else a BUFCTL state; under list_lock */
+};
+_Static_assert(sizeof(struct slab) == 32, "a slab's descriptor is budgeted at 32 bytes");
+
+/* Slabs and depot of one node: everything under list_lock but the lock. */
+struct kmem_list3 {
+	struct kmem_spinlock list_lock;
+	struct list_head slabs_partial; /* searched first */
+	struct list_head slabs_full;
+	struct list_head slabs_free;
+	uint64_t free_objects; /* on the free chains */
+	uint64_t nr_slabs;
+	uint64_t nr_free_slabs;
+	uint64_t free_limit; /* more free objects than this: empty slabs go back; constant
+			      */
+	void **depot;	     /* one page, taken at the first flush; NULL before */
+	uint32_t depot_avail;
+	uint32_t colour_next;
+	/* statistics */
+	uint64_t refills, flushes, grown, reaped;
+};
+
+struct kmem_cache {
+	/* --- hit path: constant after creation, one line --- */
+	struct percpu_stacks percpu;
+	/* Address bits that are zero in every object; all ones: no free may take
+	 * the hit path (debugging, several nodes). */
+	uintptr_t free_mask;
+	uint32_t object_size;
+	uint32_t stride;
+	uint64_t reciprocal; /* 2^64 / stride, rounded up: division by multiplication */
+	uint32_t num;	     /* objects per slab */
+	uint32_t gfporder;
+	gfp_t gfpflags; /* added for pages */
+	uint32_t flags; /* SLAB_* */
+
+	/* --- properties: constant after creation --- */
+	struct kmem_cache *slabp_cache; /* of off-slab descriptors; NULL: on the slab */
+	kmem_cache_ctor ctor, dtor;
+	struct slab_geometry geometry;
+	uint32_t limit; /* of a per-CPU array; 0: none */
+	uint32_t batchcount;
+	uint32_t depot_limit; /* pointers; 0: no depot */
+	bool debug;	      /* any of SLAB_DEBUG_FLAGS */
+	bool has_percpu;      /* percpu is this cache's own */
+	char name[SLAB_NAME_MAX];
+
+	struct list_head next; /* on slab_cache_chain; under slab_chain_mutex */
+
+	/* --- slab layer --- */
+	struct kmem_list3 node[]; /* slab_nr_nodes of them */
+};
+
+/* --- state of the allocator: written by kmem_cache_init() only --- */
+extern struct slab_config slab_config;
+extern unsigned int slab_nr_nodes; /* 0: not initialised */
+extern struct list_head slab_cache_chain;
+void slab_chain_lock(void);
+void slab_chain_unlock(void);
+
+/* --- slab_lists.c: slabs and depots --- */
+
+/* Takes up to n objects of node nid, depot first, then slabs; never grows.
+ * out is in stack order: the last one is best used first. */
+size_t slab_node_take(struct kmem_cache *cache, int nid, size_t n, void **out);
+/* Gives objects back to their own nodes; the last one is the hottest. */
+void slab_node_put(struct kmem_cache *cache, size_t n, void *const *objects);
+/* Adds one slab, from nid if it can be. Returns its node, or -1. */
+int slab_grow(struct kmem_cache *cache, gfp_t gfp, int nid);
+/* Empties arrays and depots into the slabs. quiescent: nobody else uses the cache. */
+void slab_drain(struct kmem_cache *cache, bool quiescent);
+/* Gives wholly free slabs back to the page allocator; returns how many. */
+size_t slab_release_free(struct kmem_cache *cache);
+/* Gives every slab back, whatever is live: for kmem_cache_exit(). */
+void slab_release_all(struct kmem_cache *cache);
+void slab_list3_init(struct kmem_cache *cache, int nid);
+
+/* --- slab.c --- */
+void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid, const void *caller);
+/* cache NULL: whichever owns the object, large blocks included (kfree). */
+void slab_free_slow(struct kmem_cache *cache, void *object, const void *caller);
+
+/* --- slab_debug.c: red zones, poison, reports --- */
+void slab_debug_init_object(const struct kmem_cache *cache, char *object);
+void *slab_debug_alloc(struct kmem_cache *cache, void *object, const void *caller);
+void slab_debug_free(struct kmem_cache *cache, struct slab *slab, void *object,
+		     const void *caller);
+/* Checks a free object's patterns without repair; false after a report to `text`. */
+bool slab_debug_check_free(const struct kmem_cache *cache, const char *object, char *text,
+			   size_t size);
+bool slab_debug_check_active(const struct kmem_cache *cache, const char *object,
+			     char *text, size_t size);
+void slab_report_double_free(const struct kmem_cache *cache, const void *object);
+void slab_report_not_object(const struct kmem_cache *cache, const struct slab *slab,
+			    const void *addr);
+
+/* --- slab_cache.c --- */
+struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
+				  unsigned int flags, kmem_cache_ctor ctor,
+				  kmem_cache_ctor dtor);
+
+/* --- kmalloc.c --- */
+int kmalloc_init(void);
+void kmalloc_exit(void);
+/* Size of the general cache that serves size bytes; size <= KMALLOC_MAX_CACHE_SIZE. */
+size_t kmalloc_class_size(size_t size);
+struct kmem_cache *kmalloc_cache_of(size_t size, gfp_t gfp);
+/* Frees a block that kmalloc() took from the page allocator; false: it is none. */
+bool kmalloc_large_free(void *object);
+
+/* --- small helpers --- */
+
+static inline char *slab_object(const struct kmem_cache *cache, const struct slab *slab,
+				unsigned int index)
+{
+	return slab->s_mem + (size_t)index * cache->stride;
+}
+
+/*
+ * Index of the object that starts at addr, or -1. The multiplication divides
+ * exactly: offset * stride < 2^64 for offsets within a slab.
+ */
+static inline long slab_index(const struct kmem_cache *cache, const struct slab *slab,
+			      const void *addr)
+{
+	size_t offset = (size_t)((const char *)addr - slab->s_mem);
+	size_t index = (size_t)(((unsigned __int128)offset * cache->reciprocal) >> 64);
+
+	if ((const char *)addr < slab->s_mem || index >= cache->num ||
+	    index * cache->stride != offset)
+		return -1;
+	return (long)index;
+}
+
+/* The slab that owns addr's page if that belongs to the cache, else NULL. */
+static inline struct slab *slab_of(const struct kmem_cache *cache, const void *addr)
+{
+	struct page *page = virt_to_page(addr);
+
+	if (!(atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab) ||
+	    page->slab_cache != cache)
+		return NULL;
+	return page->slab;
+}
+
+static inline int slab_this_node(void)
+{
+	return slab_nr_nodes > 1 ? numa_node_id() : 0;
+}
+
+#endif /* KMEM_SLAB_INTERNAL_H */
