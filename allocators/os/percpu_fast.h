@@ -7,17 +7,33 @@
  * Linux 4.18, registered by glibc 2.35 and later) both are a handful of plain
  * instructions: the kernel restarts the sequence when the thread is preempted,
  * migrated or signalled in the middle, so no other thread can have seen half of
- * it. Each sequence ends in the one store that makes it happen (to `avail`).
- * Where rseq is missing (other architectures, valgrind) or invisible to the
- * tool at hand (ThreadSanitizer and AddressSanitizer do not see stores made in
- * assembly), a spin lock per CPU protects the same structure.
+ * it. Each sequence ends in the one store that makes it happen (to `state`).
+ * Where rseq is missing (other architectures, valgrind, a kernel before 5.10)
+ * or invisible to the tool at hand (ThreadSanitizer and AddressSanitizer do not
+ * see stores made in assembly), a spin lock per CPU protects the same structure.
  *
- * One stack, `1 << shift` bytes apart from the next CPU's:
+ * One stack. The next CPU's lies PERCPU_AREA_BYTES further on; the stacks of
+ * one CPU are packed into its area one after another, so that their hot words
+ * spread over the sets of its first-level cache:
  *
- *   0       4       8      12      16
- *   | avail | limit | lock | -     | slot[0] | slot[1] | ... | slot[limit-1] |
+ *   0               8      12       16
+ *   | pops | avail | lock | unused | slot[0] | slot[1] | ... | slot[limit-1] |
+ *   63   16 15    0
  *
- * The mode is chosen once, at start, for the whole process (os_percpu_mode()).
+ * `avail` is the number of entries. `pops` counts the entries taken by
+ * percpu_pop() and percpu_pop_batch() since the start, modulo 2^48, in the same
+ * store: statistics of hits cost nothing. All-zero is a valid empty stack, so a
+ * CPU that never runs us never has its area touched.
+ *
+ * DRAINING. A stack of another CPU is emptied without going there: its state is
+ * replaced by one whose `avail` is PERCPU_STOPPED, which both sequences refuse
+ * (pop as empty, push as full); membarrier(2) then restarts every sequence
+ * that had read the old state; if our mark still stands, nobody can change the
+ * stack any more and its entries are ours. If a sequence committed over the
+ * mark, the attempt is repeated.
+ *
+ * The mode is chosen once, at start, for the whole process (os_percpu_use_rseq);
+ * KMEM_PERCPU=lock in the environment forces locks.
  */
 #ifndef KMEM_OS_PERCPU_FAST_H
 #define KMEM_OS_PERCPU_FAST_H
@@ -26,6 +42,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#if !defined(OS_PERCPU_RSEQ)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OS_PERCPU_RSEQ 0
 #elif defined(__has_feature)
@@ -33,38 +50,60 @@
 #define OS_PERCPU_RSEQ 0
 #endif
 #endif
+#endif
 #if !defined(OS_PERCPU_RSEQ)
 #if defined(__x86_64__) && defined(__has_include)
 #if __has_include(<sys/rseq.h>)
 #define OS_PERCPU_RSEQ 1
-#include <sys/rseq.h>
 #endif
 #endif
 #endif
 #if !defined(OS_PERCPU_RSEQ)
 #define OS_PERCPU_RSEQ 0
 #endif
+#if OS_PERCPU_RSEQ
+#include <sys/rseq.h>
+#endif
+
+/* CPU numbers are below this; Linux x86-64 has the same bound (NR_CPUS_DEFAULT). */
+#define OS_MAX_CPUS 8192
+
+/* Distance between two CPUs' copies of a stack: room for some 200 stacks of 512
+ * entries in one chunk; further chunks are added when it is used up. */
+#define PERCPU_AREA_SHIFT 20
+#define PERCPU_AREA_BYTES ((size_t)1 << PERCPU_AREA_SHIFT)
+
+/* Largest limit of a stack: below PERCPU_STOPPED, and small enough for one area. */
+#define PERCPU_LIMIT_MAX 65000u
+#define PERCPU_STOPPED	 0xffffu
+
+#define PERCPU_AVAIL_MASK ((uint64_t)0xffff)
+#define PERCPU_POPS_SHIFT 16
 
 struct percpu_stack {
-	uint32_t avail; /* entries; written by the owning CPU, in rseq or under lock */
-	uint32_t limit; /* capacity; constant */
-	_Atomic uint32_t lock; /* lock mode only */
+	_Atomic uint64_t state; /* written by the owning CPU, in rseq or under lock */
+	_Atomic uint32_t lock;	/* lock mode only */
 	uint32_t unused;
 	void *slot[];
 };
 _Static_assert(offsetof(struct percpu_stack, slot) == 16, "assembly knows this offset");
+_Static_assert(sizeof(struct percpu_stack) + 8 * PERCPU_LIMIT_MAX <= PERCPU_AREA_BYTES,
+	       "the largest stack fits into an area");
 
-/* One stack for each possible CPU. */
+/* One stack for each possible CPU. Read-only after percpu_stacks_init(). */
 struct percpu_stacks {
-	char *base;         /* of CPU 0's stack */
-	uint32_t shift;     /* log2 of the distance between two CPUs' stacks */
+	char *base; /* of CPU 0's stack; NULL: never initialised */
+	uint32_t limit;
 	uint32_t nr_cpus;
 };
 
-enum os_percpu_mode { OS_PERCPU_LOCK, OS_PERCPU_RSEQ_MODE };
-
-/* Decided by os_cpu_init(); constant afterwards. */
+/* Decided by os_cpu_init(); constant afterwards. The offset is glibc's
+ * __rseq_offset, kept here because reading another library's costs a load more. */
 extern bool os_percpu_use_rseq;
+extern ptrdiff_t os_rseq_offset;
+
+/* Runs before main, and again harmlessly whenever someone needs it earlier. */
+void os_cpu_init(void);
 
 /* Number of possible CPUs: ids run from 0 to this - 1. */
 unsigned int os_nr_cpus(void);
@@ -72,31 +111,47 @@ unsigned int os_nr_cpus(void);
 /* The CPU the calling thread ran on a moment ago; below os_nr_cpus(). */
 unsigned int os_cpu_id_slow(void);
 
-static KMEM_ALWAYS_INLINE unsigned int os_cpu_id(void)
+static KMEM_ALWAYS_INLINE bool os_percpu_lockless(void)
 {
 #if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq)) {
-		const struct rseq *rs =
-			(const struct rseq *)((char *)__builtin_thread_pointer() +
-					      __rseq_offset);
-		uint32_t cpu = *(const volatile uint32_t *)&rs->cpu_id_start;
-		return cpu;
-	}
+	return KMEM_LIKELY(os_percpu_use_rseq);
+#else
+	return false;
 #endif
-	return os_cpu_id_slow();
+}
+
+/* The same as os_cpu_id_slow(), where os_percpu_lockless(). */
+static KMEM_ALWAYS_INLINE unsigned int os_cpu_id_lockless(void)
+{
+#if OS_PERCPU_RSEQ
+	/* 0 in a thread that is not registered, otherwise a possible CPU. */
+	const struct rseq *rs = (const struct rseq *)((char *)__builtin_thread_pointer() +
+						      os_rseq_offset);
+
+	return *(const volatile uint32_t *)&rs->cpu_id_start;
+#else
+	return 0;
+#endif
+}
+
+static KMEM_ALWAYS_INLINE unsigned int os_cpu_id(void)
+{
+	return os_percpu_lockless() ? os_cpu_id_lockless() : os_cpu_id_slow();
 }
 
 /*
- * Allocates the stacks, each with room for `limit` pointers. Memory comes from
- * mmap and is touched only where CPUs use it. 0 or -ENOMEM.
+ * Allocates the stacks, each with room for `limit` pointers, 1 to
+ * PERCPU_LIMIT_MAX. Memory comes from mmap and is touched only where CPUs use
+ * it. 0, -EINVAL or -ENOMEM. Any thread may call, for different stacks.
  */
 int percpu_stacks_init(struct percpu_stacks *s, uint32_t limit);
+/* The stacks must be empty and unused, or their entries are forgotten. */
 void percpu_stacks_destroy(struct percpu_stacks *s);
 
 static inline struct percpu_stack *percpu_stack_of(const struct percpu_stacks *s,
 						   unsigned int cpu)
 {
-	return (struct percpu_stack *)(s->base + ((size_t)cpu << s->shift));
+	return (struct percpu_stack *)(s->base + ((size_t)cpu << PERCPU_AREA_SHIFT));
 }
 
 /* Lock-mode versions, out of line. */
@@ -104,100 +159,119 @@ void *percpu_pop_locked(const struct percpu_stacks *s);
 bool percpu_push_locked(const struct percpu_stacks *s, void *p);
 
 #if OS_PERCPU_RSEQ
+
+#define PERCPU_STR_(x) #x
+#define PERCPU_STR(x)  PERCPU_STR_(x)
+
+static KMEM_ALWAYS_INLINE struct rseq *percpu_rseq_area(void)
+{
+	return (struct rseq *)((char *)__builtin_thread_pointer() + os_rseq_offset);
+}
+
 /*
- * The two sequences. Registers: %rax holds the descriptor's address, then the
- * stack's; %rcx the index. The abort label is preceded by the signature that
- * glibc registered; an abort starts again from label 6, where nothing that the
- * sequence needs has been changed: inputs are never written.
+ * What every sequence has in common. Label 3 is its descriptor (version, flags,
+ * start, length, abort address), 1 its first and 2 the end of its last
+ * instruction. The abort handler at 4 follows the signature that glibc
+ * registered, hidden in an undefined instruction (0f b9 3d), and starts again
+ * from 6: whatever the sequence has written by then it computes anew, inputs
+ * are never written. After the head, %rax holds the address of this CPU's
+ * stack; a thread without registration has an impossible CPU number and leaves
+ * by label 5, as from an empty or full stack.
  */
+#define PERCPU_RSEQ_HEAD                                                 \
+	".pushsection __rseq_cs, \"aw\"\n\t"                             \
+	".balign 32\n"                                                   \
+	"3:\n\t"                                                         \
+	".long 0, 0\n\t"                                                 \
+	".quad 1f, 2f - 1f, 4f\n\t"                                      \
+	".popsection\n"                                                  \
+	"6:\n\t"                                                         \
+	"leaq 3b(%%rip), %%rax\n\t"                                      \
+	"movq %%rax, %c[cs](%[rs])\n"                                    \
+	"1:\n\t"                                                         \
+	"xorl %k[res], %k[res]\n\t"                                      \
+	"movl %c[cpu](%[rs]), %%eax\n\t"                                 \
+	"cmpl %[nr], %%eax\n\t"                                          \
+	"jae 5f\n\t"                                                     \
+	"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"             \
+					       "addq %[base], %%rax\n\t" \
+					       "movq (%%rax), %%rdx\n\t" \
+					       "movzwl %%dx, %%ecx\n\t"
+
+#define PERCPU_RSEQ_TAIL                          \
+	"movq %%rdx, (%%rax)\n"                   \
+	"2:\n"                                    \
+	"5:\n\t"                                  \
+	".pushsection __rseq_failure, \"ax\"\n\t" \
+	".byte 0x0f, 0xb9, 0x3d\n\t"              \
+	".long %c[sig]\n"                         \
+	"4:\n\t"                                  \
+	"jmp 6b\n\t"                              \
+	".popsection\n\t"
+
+#define PERCPU_RSEQ_INPUTS(s)                                                   \
+	[rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)), \
+		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),  \
+		[base] "r"((s)->base), [nr] "r"((s)->nr_cpus), [limit] "r"((s)->limit)
+
 static KMEM_ALWAYS_INLINE void *percpu_pop_rseq(const struct percpu_stacks *s)
 {
-	struct rseq *rs =
-		(struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
 	void *p;
 
-	__asm__ __volatile__(".pushsection __rseq_cs, \"aw\"\n\t"
-			     ".balign 32\n"
-			     "3:\n\t"
-			     ".long 0, 0\n\t"
-			     ".quad 1f, 2f - 1f, 4f\n\t"
-			     ".popsection\n"
-			     "6:\n\t"
-			     "leaq 3b(%%rip), %%rax\n\t"
-			     "movq %%rax, %c[cs](%[rs])\n"
-			     "1:\n\t"
-			     "movl %c[cpu](%[rs]), %%eax\n\t"
-			     "xorl %k[p], %k[p]\n\t"
-			     "cmpl %[nr], %%eax\n\t"
-			     "jae 5f\n\t"
-			     "shlq %%cl, %%rax\n\t"
-			     "addq %[base], %%rax\n\t"
-			     "movl (%%rax), %%edx\n\t"
-			     "subl $1, %%edx\n\t"
-			     "jb 5f\n\t"
-			     "movq 16(%%rax,%%rdx,8), %[p]\n\t"
-			     "movl %%edx, (%%rax)\n"
-			     "2:\n"
-			     "5:\n\t"
-			     ".pushsection __rseq_failure, \"ax\"\n\t"
-			     ".byte 0x0f, 0xb9, 0x3d\n\t"
-			     ".long %c[sig]\n"
-			     "4:\n\t"
-			     "jmp 6b\n\t"
-			     ".popsection\n\t"
-			     : [p] "=&r"(p)
-			     : [rs] "r"(rs), [cs] "i"(offsetof(struct rseq, rseq_cs)),
-			       [cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),
-			       [base] "r"(s->base), [nr] "r"(s->nr_cpus), "c"(s->shift)
-			     : "rax", "rdx", "memory", "cc");
+	__asm__ __volatile__(
+		PERCPU_RSEQ_HEAD
+		/* Empty (-1) and stopped (0xfffe) are both above limit - 1. */
+		"subl $1, %%ecx\n\t"
+		"cmpl %[limit], %%ecx\n\t"
+		"jae 5f\n\t"
+		"movq 16(%%rax,%%rcx,8), %[res]\n\t"
+		"addq $0xffff, %%rdx\n\t" /* pops + 1, avail - 1 */
+		PERCPU_RSEQ_TAIL
+		: [res] "=&r"(p)
+		: PERCPU_RSEQ_INPUTS(s)
+		: "rax", "rcx", "rdx", "memory", "cc");
 	return p;
 }
 
 static KMEM_ALWAYS_INLINE bool percpu_push_rseq(const struct percpu_stacks *s, void *p)
 {
-	struct rseq *rs =
-		(struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
-	uint32_t done;
+	unsigned long done;
 
-	__asm__ __volatile__(".pushsection __rseq_cs, \"aw\"\n\t"
-			     ".balign 32\n"
-			     "3:\n\t"
-			     ".long 0, 0\n\t"
-			     ".quad 1f, 2f - 1f, 4f\n\t"
-			     ".popsection\n"
-			     "6:\n\t"
-			     "leaq 3b(%%rip), %%rax\n\t"
-			     "movq %%rax, %c[cs](%[rs])\n"
-			     "1:\n\t"
-			     "movl %c[cpu](%[rs]), %%eax\n\t"
-			     "xorl %k[done], %k[done]\n\t"
-			     "cmpl %[nr], %%eax\n\t"
-			     "jae 5f\n\t"
-			     "shlq %%cl, %%rax\n\t"
-			     "addq %[base], %%rax\n\t"
-			     "movl (%%rax), %%edx\n\t"
-			     "cmpl 4(%%rax), %%edx\n\t"
-			     "jae 5f\n\t"
-			     "movq %[p], 16(%%rax,%%rdx,8)\n\t"
-			     "addl $1, %%edx\n\t"
-			     "movl $1, %k[done]\n\t"
-			     "movl %%edx, (%%rax)\n"
-			     "2:\n"
-			     "5:\n\t"
-			     ".pushsection __rseq_failure, \"ax\"\n\t"
-			     ".byte 0x0f, 0xb9, 0x3d\n\t"
-			     ".long %c[sig]\n"
-			     "4:\n\t"
-			     "jmp 6b\n\t"
-			     ".popsection\n\t"
-			     : [done] "=&r"(done)
-			     : [rs] "r"(rs), [cs] "i"(offsetof(struct rseq, rseq_cs)),
-			       [cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),
-			       [base] "r"(s->base), [nr] "r"(s->nr_cpus), "c"(s->shift), [p] "r"(p)
-			     : "rax", "rdx", "memory", "cc");
-	return done;
+	__asm__ __volatile__(PERCPU_RSEQ_HEAD "cmpl %[limit], %%ecx\n\t"
+					      "jae 5f\n\t"
+					      "movq %[p], 16(%%rax,%%rcx,8)\n\t"
+					      "addq $1, %%rdx\n\t"
+					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
+			     : [res] "=&r"(done)
+			     : PERCPU_RSEQ_INPUTS(s), [p] "r"(p)
+			     : "rax", "rcx", "rdx", "memory", "cc");
+	return done != 0;
 }
 #endif
+
+/*
+ * For hit paths that want to stay free of calls: try the sequence where there is
+ * one, and leave everything else, lock mode included, to their slow path.
+ */
+static KMEM_ALWAYS_INLINE void *percpu_try_pop(const struct percpu_stacks *s)
+{
+#if OS_PERCPU_RSEQ
+	if (KMEM_LIKELY(os_percpu_use_rseq))
+		return percpu_pop_rseq(s);
+#endif
+	(void)s;
+	return NULL;
+}
+
+static KMEM_ALWAYS_INLINE bool percpu_try_push(const struct percpu_stacks *s, void *p)
+{
+#if OS_PERCPU_RSEQ
+	if (KMEM_LIKELY(os_percpu_use_rseq))
+		return percpu_push_rseq(s, p);
+#endif
+	(void)s, (void)p;
+	return false;
+}
 
 /* Takes the newest entry of this CPU's stack; NULL when it is empty. */
 static KMEM_ALWAYS_INLINE void *percpu_pop(const struct percpu_stacks *s)
@@ -221,13 +295,16 @@ static KMEM_ALWAYS_INLINE bool percpu_push(const struct percpu_stacks *s, void *
 
 /* Pops up to n entries, newest first; returns how many. */
 size_t percpu_pop_batch(const struct percpu_stacks *s, size_t n, void **out);
-/* Pushes up to n entries; returns how many fitted. */
+/* The same for a flush: the entries do not count as pops. */
+size_t percpu_take_batch(const struct percpu_stacks *s, size_t n, void **out);
+/* Pushes up to n entries, in[0] first; returns how many fitted. */
 size_t percpu_push_batch(const struct percpu_stacks *s, size_t n, void *const *in);
 
 /*
- * Hands every entry of every CPU's stack to fn. While others run, the calling
- * thread visits each CPU in turn (sched_setaffinity) and pops there; with
- * `quiescent` no other thread is using the stacks and they are read directly.
+ * Hands every entry of every CPU's stack to fn; they do not count as pops.
+ * Others may be pushing and popping at the same time: until a stack has been
+ * emptied they find it empty and full at once. fn may use other stacks. With
+ * `quiescent` no other thread is using these and they are simply read.
  */
 void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 		      void (*fn)(void *entry, void *arg), void *arg);
@@ -235,7 +312,11 @@ void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 /* Entries on all stacks together; exact only when quiescent. */
 size_t percpu_count(const struct percpu_stacks *s);
 
-/* Times a sequence was found aborted and restarted cannot be seen from user
- * space; tests count lost or duplicated entries instead. */
+/* Entries that percpu_pop() and percpu_pop_batch() took on one CPU, modulo 2^48. */
+uint64_t percpu_pops(const struct percpu_stacks *s, unsigned int cpu);
+
+/* Calls fn for each entry of a quiescent set of stacks, and leaves them there. */
+void percpu_walk(const struct percpu_stacks *s, void (*fn)(void *entry, void *arg),
+		 void *arg);
 
 #endif /* KMEM_OS_PERCPU_FAST_H */

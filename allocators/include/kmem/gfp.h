@@ -11,8 +11,8 @@
 typedef uint32_t gfp_t;
 
 /* Zone modifiers: where the page may come from. At most one of them. */
-#define __GFP_DMA      ((gfp_t)0x0001u)
-#define __GFP_HIGHMEM  ((gfp_t)0x0002u)
+#define __GFP_DMA     ((gfp_t)0x0001u)
+#define __GFP_HIGHMEM ((gfp_t)0x0002u)
 /* What the allocator may do to find it. */
 #define __GFP_WAIT     ((gfp_t)0x0010u) /* may reclaim and sleep */
 #define __GFP_HIGH     ((gfp_t)0x0020u) /* may use part of the emergency reserve */
@@ -23,14 +23,15 @@ typedef uint32_t gfp_t;
 #define __GFP_NORETRY  ((gfp_t)0x0400u) /* reclaim once at most, no retry */
 #define __GFP_ZERO     ((gfp_t)0x0800u) /* zeroed memory */
 #define __GFP_THISNODE ((gfp_t)0x1000u) /* no fallback to another node */
-#define __GFP_MEMALLOC ((gfp_t)0x2000u) /* ignore the watermarks: the reclaimer itself */
+#define __GFP_MEMALLOC ((gfp_t)0x2000u) /* ignore the watermarks: the reclaimer itself \
+					 */
 
 #define GFP_NOWAIT   ((gfp_t)0)
 #define GFP_ATOMIC   (__GFP_HIGH)
 #define GFP_KERNEL   (__GFP_WAIT)
 #define GFP_USER     (__GFP_WAIT)
 #define GFP_HIGHUSER (__GFP_WAIT | __GFP_HIGHMEM)
-#define GFP_DMA      (__GFP_DMA)
+#define GFP_DMA	     (__GFP_DMA)
 
 #define __GFP_BITS_MASK ((gfp_t)0x3ff3u)
 

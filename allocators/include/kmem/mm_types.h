@@ -24,7 +24,7 @@
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
 /* Orders 0 .. MAX_ORDER - 1 are served; the largest block is 4 MiB. */
-#define MAX_ORDER          11
+#define MAX_ORDER	   11
 #define MAX_ORDER_NR_PAGES ((unsigned long)1 << (MAX_ORDER - 1))
 
 #define MAX_NUMNODES 64
@@ -46,20 +46,25 @@ struct page;
  *                       | slab_cache     | slab           |
  */
 struct page {
-	_Atomic uint32_t flags;     /* enum page_flag; the holder of the block, by atomics */
-	_Atomic int32_t _refcount;  /* 0: free or part of a larger block */
 	union {
-		struct {            /* free block's head: under zone->lock */
+		struct {
+			_Atomic uint32_t flags; /* enum page_flag; the block's holder */
+			_Atomic int32_t _refcount; /* 0: free, or inside a larger block */
+		};
+		_Atomic uint64_t state; /* both at once: the page allocator only */
+	};
+	union {
+		struct { /* free block's head: under zone->lock */
 			struct page *next;
 			struct page *prev;
 		} lru;
-		struct {            /* PG_slab: set while the slab owns the page */
+		struct { /* PG_slab: set while the slab owns the page */
 			struct kmem_cache *slab_cache;
 			void *slab;
 		};
 	};
-	uint32_t private_;          /* order of the block that starts here */
-	_Atomic int32_t _mapcount;  /* places in vmalloc space that map the frame */
+	uint32_t private_;	   /* order of the block that starts here */
+	_Atomic int32_t _mapcount; /* places in vmalloc space that map the frame */
 };
 _Static_assert(sizeof(struct page) == 32, "struct page is budgeted at 32 bytes");
 
@@ -72,7 +77,7 @@ enum page_flag {
 
 /* --- conversions; O(1); the argument must be a managed frame --- */
 extern KMEM_API struct page *kmem_mem_map; /* indexed by pfn */
-extern KMEM_API char *kmem_direct_base;    /* address of pfn 0 */
+extern KMEM_API char *kmem_direct_base;	   /* address of pfn 0 */
 extern KMEM_API unsigned long kmem_nr_frames;
 
 static inline unsigned long page_to_pfn(const struct page *page)

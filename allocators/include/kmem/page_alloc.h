@@ -14,12 +14,13 @@
 #include <kmem/options.h>
 
 struct buddy_config {
-	bool pcp;                /* per-CPU page lists in front of the zone lock */
-	uint64_t pcp_batch;      /* blocks moved between a list and the zone at a time */
-	uint64_t pcp_high;       /* a list longer than this is drained by a batch */
-	uint64_t pcp_order_max;  /* highest order that the lists hold */
-	int zonelist;            /* 0: node order by distance, 1: the ring of Linux 2.4 */
-	uint64_t min_free_bytes; /* watermark "min" of all zones; 0: Linux's square-root rule */
+	bool pcp;		 /* per-CPU page lists in front of the zone lock */
+	uint64_t pcp_batch;	 /* pages moved between a list and the zone at a time */
+	uint64_t pcp_high;	 /* a list of more pages than this gives up a batch */
+	uint64_t pcp_order_max;	 /* highest order that the lists hold */
+	int zonelist;		 /* 0: node order by distance, 1: the ring of Linux 2.4 */
+	uint64_t min_free_bytes; /* watermark "min" of all zones; 0: Linux's square-root
+				    rule */
 };
 
 extern KMEM_API const struct kmem_option buddy_options[];
@@ -38,6 +39,13 @@ static inline void __free_page(struct page *page)
 {
 	__free_pages(page, 0);
 }
+
+/*
+ * Holds an allocated block (by its first page) once more, and lets it go:
+ * __free_pages() and put_page() free it only with the last reference.
+ */
+KMEM_API void get_page(struct page *page);
+KMEM_API void put_page(struct page *page);
 
 /* The same by direct-map address; __GFP_HIGHMEM is refused. 0: no memory. */
 KMEM_API unsigned long __get_free_pages(gfp_t gfp, unsigned int order);
@@ -60,8 +68,10 @@ KMEM_API void free_pages_exact(void *addr, size_t size);
 KMEM_API size_t alloc_pages_bulk(gfp_t gfp, size_t n, struct page **pages);
 KMEM_API void free_pages_bulk(size_t n, struct page **pages);
 
-/* Frees every page of the per-CPU lists to its zone. May migrate the calling thread
- * between CPUs for the time of the call. */
+/*
+ * Frees every page of the per-CPU lists to its zone. Interrupts every CPU that runs
+ * the process (membarrier(2)) once per list that holds something.
+ */
 KMEM_API void drain_all_pages(void);
 
 /* Order of the allocated block that starts at page; -1 when none does. */
@@ -69,12 +79,12 @@ KMEM_API int page_block_order(const struct page *page);
 
 /* --- statistics --- */
 enum numa_stat_item {
-	NUMA_HIT,            /* served by the preferred node; counted there */
-	NUMA_MISS,           /* served here although another node was preferred */
-	NUMA_FOREIGN,        /* preferred here, served by another node */
+	NUMA_HIT,	     /* served by the preferred node; counted there */
+	NUMA_MISS,	     /* served here although another node was preferred */
+	NUMA_FOREIGN,	     /* preferred here, served by another node */
 	NUMA_INTERLEAVE_HIT, /* interleaving asked for this node and got it */
-	NUMA_LOCAL,          /* served here to a thread running here */
-	NUMA_OTHER,          /* served here to a thread running elsewhere */
+	NUMA_LOCAL,	     /* served here to a thread running here */
+	NUMA_OTHER,	     /* served here to a thread running elsewhere */
 	NR_NUMA_STAT_ITEMS,
 };
 KMEM_API const char *numa_stat_name(enum numa_stat_item item);
@@ -82,12 +92,13 @@ KMEM_API const char *numa_stat_name(enum numa_stat_item item);
 struct buddy_stats {
 	uint64_t total_pages, free_pages;
 	uint64_t free_blocks[MAX_ORDER]; /* per order, per-CPU lists not counted */
-	uint64_t pcp_pages;              /* on per-CPU lists */
+	uint64_t pcp_pages;		 /* on per-CPU lists */
 	uint64_t pcp_refills, pcp_drains;
 	uint64_t alloc_stalls, kswapd_wakes;
 	uint64_t numa[NR_NUMA_STAT_ITEMS]; /* in pages */
 };
-/* nid NUMA_NO_NODE: of all nodes. zone MAX_NR_ZONES: of all zones. */
+/* nid NUMA_NO_NODE: of all nodes. zone MAX_NR_ZONES: of all zones; of a single zone the
+ * NUMA counters and stalls, which are a node's, stay 0. */
 KMEM_API void buddy_stats(int nid, int zone, struct buddy_stats *stats);
 
 /* Walks every invariant; no other thread may be calling. 0, or -EFAULT with a text. */

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow path of allocation: refill, fallback, watermarks, reclaim.
+ *
+ * The steps of Linux 2.4's and 2.6's __alloc_pages():
+ *   1. each zone of the zonelist, if it stays above its low mark;
+ *   2. wake the background reclaimer of the zones that are below;
+ *   3. again, against min: half of it for __GFP_HIGH, a quarter for requests
+ *      that cannot wait, nothing for __GFP_MEMALLOC;
+ *   4. blocks on other CPUs' lists are brought back, and 3 is repeated;
+ *   5. a request that may wait reclaims directly and repeats 3: __GFP_NORETRY
+ *      once; others while reclaim makes progress, up to COSTLY_ORDER, or, with
+ *      __GFP_REPEAT, until as many pages as asked for have been reclaimed;
+ *      __GFP_NOFAIL for ever.
+ */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+#include <time.h>
+
+/* Above this order a block is not worth reclaiming without end (as in 2.6.28). */
+#define COSTLY_ORDER 3
+
+/* How long a __GFP_NOFAIL request waits for others to free something. */
+#define NOFAIL_WAIT_NS 1000000L
+
+struct request {
+	gfp_t gfp;
+	unsigned int order;
+	int nid; /* preferred node */
+	const struct zonelist *zonelist;
+};
+
+enum mark { MARK_LOW, MARK_MIN };
+
+static struct buddy_reclaim_hooks hooks;
+
+void buddy_set_reclaim_hooks(const struct buddy_reclaim_hooks *h)
+{
+	hooks = h != NULL ? *h : (struct buddy_reclaim_hooks){.wake_kswapd = NULL};
+}
+
+int alloc_check(int nid, gfp_t gfp, unsigned int order)
+{
+	if (KMEM_UNLIKELY(buddy.nr_frames == 0))
+		return kmem_error(
+			-EINVAL, "the page allocator is not set up; call phys_init() and "
+				 "buddy_init() first");
+	if (KMEM_UNLIKELY(order >= MAX_ORDER))
+		return kmem_error(
+			-EINVAL,
+			"order %u is too large; blocks go up to order %d (4 MiB)", order,
+			MAX_ORDER - 1);
+	if (KMEM_UNLIKELY(nid != NUMA_NO_NODE &&
+			  (nid < 0 || (unsigned int)nid >= buddy.nr_nodes)))
+		return kmem_error(
+			-EINVAL,
+			"node %d does not exist; nodes are 0 to %u, or NUMA_NO_NODE", nid,
+			buddy.nr_nodes - 1);
+	return gfp_check(gfp);
+}
+
+static unsigned long zone_mark(const struct zone *zone, gfp_t gfp, enum mark mark)
+{
+	if ((gfp & __GFP_MEMALLOC) != 0)
+		return 0;
+	if (mark == MARK_LOW)
+		return zone->pages_low;
+	if ((gfp & __GFP_WAIT) == 0)
+		return zone->pages_min / 4;
+	return (gfp & __GFP_HIGH) != 0 ? zone->pages_min / 2 : zone->pages_min;
+}
+
+/*
+ * One block of a zone that keeps more than `mark` pages free. A block from a
+ * list is not part of the free pages, but a zone below the mark gives nothing.
+ */
+static struct page *zone_alloc(struct zone *zone, const struct request *rq,
+			       unsigned long mark)
+{
+	unsigned long needed = mark + (1UL << rq->order);
+	unsigned long free = zone_free_pages(zone);
+	bool memalloc = (rq->gfp & __GFP_MEMALLOC) != 0;
+	struct page *page = NULL;
+
+	if (rq->order < buddy.pcp_orders && (rq->gfp & __GFP_COLD) == 0) {
+		if (free <= needed && !memalloc)
+			return NULL;
+		page = percpu_pop(&zone->pcp[rq->order]);
+		if (page != NULL) {
+			count_popped_elsewhere(zone, rq->nid, rq->order);
+			return page;
+		}
+		page = pcp_refill(zone, rq->order, mark);
+	} else if (free > needed || (memalloc && free != 0)) {
+		zone_take_blocks(zone, rq->order, mark, 1, 0, &page);
+	}
+	if (page != NULL)
+		count_served(zone, rq->nid, 1UL << rq->order);
+	return page;
+}
+
+static bool zone_allowed(const struct zone *zone, const struct request *rq)
+{
+	return (rq->gfp & __GFP_THISNODE) == 0 || zone->nid == rq->nid;
+}
+
+static struct page *try_zonelist(const struct request *rq, enum mark mark)
+{
+	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
+		struct page *page;
+
+		if (!zone_allowed(*z, rq))
+			continue;
+		page = zone_alloc(*z, rq, zone_mark(*z, rq->gfp, mark));
+		if (page != NULL)
+			return page;
+	}
+	return NULL;
+}
+
+static void wake_reclaimers(const struct request *rq)
+{
+	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
+		if (!zone_allowed(*z, rq) ||
+		    zone_free_pages(*z) > (*z)->pages_low + (1UL << rq->order))
+			continue;
+		stat_add(&(*z)->kswapd_wakes, 1);
+		if (hooks.wake_kswapd != NULL)
+			hooks.wake_kswapd((*z)->nid, rq->order);
+	}
+}
+
+/*
+ * Brings back what other CPUs' lists hold of the request's zones. One request at
+ * a time: whoever waited finds in the zones what the one before has put there.
+ */
+static void drain_zonelist(const struct request *rq)
+{
+	static struct kmem_spinlock lock;
+
+	spin_lock(&lock);
+	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
+		if (zone_allowed(*z, rq) && zone_pcp_pages(*z) != 0)
+			pcp_drain_zone(*z);
+	}
+	spin_unlock(&lock);
+}
+
+static void wait_a_little(void)
+{
+	struct timespec t = {.tv_nsec = NOFAIL_WAIT_NS};
+
+	nanosleep(&t, NULL);
+}
+
+/* Step 5, for requests with __GFP_WAIT. */
+static struct page *reclaim_and_retry(const struct request *rq)
+{
+	unsigned long reclaimed = 0;
+
+	stat_add(&buddy_node_stats[rq->nid].stalls, 1);
+	for (;;) {
+		unsigned long progress = 0;
+		struct page *page;
+
+		if (hooks.reclaim != NULL)
+			progress = hooks.reclaim(rq->nid, rq->gfp, rq->order);
+		reclaimed += progress;
+		drain_zonelist(rq);
+		page = try_zonelist(rq, MARK_MIN);
+		if (page != NULL || (rq->gfp & __GFP_NORETRY) != 0)
+			return page;
+		if ((rq->gfp & __GFP_NOFAIL) != 0) {
+			if (progress == 0)
+				wait_a_little();
+			continue;
+		}
+		if (progress == 0)
+			return NULL;
+		if (rq->order > COSTLY_ORDER &&
+		    ((rq->gfp & __GFP_REPEAT) == 0 || reclaimed >= 1UL << rq->order))
+			return NULL;
+	}
+}
+
+static struct page *find_block(const struct request *rq)
+{
+	struct page *page = try_zonelist(rq, MARK_LOW);
+
+	if (KMEM_LIKELY(page != NULL))
+		return page;
+	wake_reclaimers(rq);
+	page = try_zonelist(rq, MARK_MIN);
+	if (page != NULL)
+		return page;
+	drain_zonelist(rq);
+	page = try_zonelist(rq, MARK_MIN);
+	/* The reclaimer itself must not reclaim in order to reclaim. */
+	if (page != NULL || (rq->gfp & (__GFP_WAIT | __GFP_MEMALLOC)) != __GFP_WAIT)
+		return page;
+	return reclaim_and_retry(rq);
+}
+
+static unsigned int gfp_zone_kind(gfp_t gfp)
+{
+	if ((gfp & __GFP_DMA) != 0)
+		return ZONE_DMA;
+	return (gfp & __GFP_HIGHMEM) != 0 ? ZONE_HIGHMEM : ZONE_NORMAL;
+}
+
+struct page *alloc_pages_slow(int nid, gfp_t gfp, unsigned int order)
+{
+	struct request rq = {.gfp = gfp, .order = order, .nid = nid};
+	struct page *page;
+
+	if (KMEM_UNLIKELY(alloc_check(nid, gfp, order) != 0))
+		return NULL;
+	if (nid == NUMA_NO_NODE)
+		rq.nid = numa_node_id();
+	rq.zonelist = &buddy.zonelists[rq.nid * GFP_ZONE_KINDS + (int)gfp_zone_kind(gfp)];
+	page = find_block(&rq);
+	if (page == NULL)
+		return NULL;
+	prep_new_block(page);
+	if ((gfp & __GFP_ZERO) != 0 &&
+	    phys_zero_frames((unsigned long)(page - buddy.mem_map), 1UL << order) != 0) {
+		__free_pages(page, order);
+		return NULL;
+	}
+	return page;
+}

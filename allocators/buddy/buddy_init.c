@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* Set-up of the page allocator, and its options. */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+#include <string.h>
+
+static const char *const zonelist_names[] = {"distance", "ring", NULL};
+
+/*
+ * The defaults for the lists: 512 pages are 2 MiB per CPU and zone, half of the
+ * second-level cache's reach in descriptors; a batch of 64 pays for the lock 64
+ * times over and bounds the wait behind it to about a microsecond.
+ */
+const struct kmem_option buddy_options[] = {
+	{.name = "pcp",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct buddy_config, pcp),
+	 .initial = "on",
+	 .help = "per-CPU page lists in front of the zone lock; off: every call takes the lock"},
+	{.name = "pcp_batch",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct buddy_config, pcp_batch),
+	 .initial = "64",
+	 .min = 1,
+	 .max = PCP_BATCH_MAX,
+	 .help = "pages moved between a list and its zone at a time: more saves locks, fewer "
+		 "shortens the wait for them"},
+	{.name = "pcp_high",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct buddy_config, pcp_high),
+	 .initial = "512",
+	 .min = 2,
+	 .max = PERCPU_LIMIT_MAX,
+	 .help = "pages that one list holds at most (and an eighth of the zone over all CPUs): "
+		 "more hits against more memory out of others' reach"},
+	{.name = "pcp_order_max",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct buddy_config, pcp_order_max),
+	 .initial = "3",
+	 .max = MAX_ORDER - 1,
+	 .help = "highest order that the lists hold; 3 serves slabs and kmalloc"},
+	{.name = "zonelist",
+	 .type = KMEM_OPT_ENUM,
+	 .offset = offsetof(struct buddy_config, zonelist),
+	 .initial = "distance",
+	 .choices = zonelist_names,
+	 .help = "fallback order of nodes: nearest first, or the ring of Linux 2.4"},
+	{.name = "min_free",
+	 .type = KMEM_OPT_SIZE,
+	 .offset = offsetof(struct buddy_config, min_free_bytes),
+	 .initial = "0",
+	 .max = (uint64_t)1 << 40,
+	 .help = "watermark min of all zones together, in bytes; 0: by the square-root rule of "
+		 "Linux"},
+	KMEM_OPTION_END,
+};
+
+static void init_zone(struct zone *zone, int nid, int type)
+{
+	const struct phys_zone *range = &phys_memory.node[nid].zone[type];
+
+	memset(zone, 0, sizeof(*zone));
+	zone->nid = (uint8_t)nid;
+	zone->type = (uint8_t)type;
+	zone->start_pfn = range->start_pfn;
+	zone->end_pfn = range->start_pfn + range->nr_pages;
+	spin_lock_init(&zone->lock);
+}
+
+static unsigned long lowmem_pages(void)
+{
+	unsigned long pages = 0;
+
+	for_each_zone (zone) {
+		if (zone->type != ZONE_HIGHMEM)
+			pages += zone->end_pfn - zone->start_pfn;
+	}
+	return pages;
+}
+
+static int check_config(const struct buddy_config *config)
+{
+	if (!phys_memory.up)
+		return kmem_error(-EINVAL,
+				  "there is no physical memory yet; call phys_init() "
+				  "first");
+	if (buddy.nr_frames != 0)
+		return kmem_error(-EBUSY, "the page allocator is already set up; call "
+					  "buddy_exit() first");
+	if (config->pcp_order_max >= MAX_ORDER || config->pcp_batch < 1 ||
+	    config->pcp_batch > PCP_BATCH_MAX || config->pcp_high < 2)
+		return kmem_error(
+			-EINVAL,
+			"pcp_order_max is at most %d, pcp_batch 1 to %d, pcp_high at "
+			"least 2; start from kmem_options_defaults()",
+			MAX_ORDER - 1, PCP_BATCH_MAX);
+	return 0;
+}
+
+int buddy_init(const struct buddy_config *config)
+{
+	int err = check_config(config);
+
+	if (err != 0)
+		return err;
+	memset(buddy_node_stats, 0, sizeof(buddy_node_stats));
+	buddy.nr_nodes = (unsigned int)phys_memory.nr_nodes;
+	buddy.mem_map = kmem_mem_map;
+	buddy.block_zone = phys_memory.block_zone;
+	buddy.pcp_orders = config->pcp ? (unsigned int)config->pcp_order_max + 1 : 0;
+	for (int id = 0; id < phys_memory.nr_nodes * MAX_NR_ZONES; id++)
+		init_zone(&buddy_zones[id], id / MAX_NR_ZONES, id % MAX_NR_ZONES);
+	if (config->min_free_bytes >> PAGE_SHIFT > lowmem_pages() / 2)
+		err = kmem_error(
+			-EINVAL,
+			"min_free of %lu MiB is more than half of the %lu MiB of DMA and "
+			"NORMAL memory; lower it",
+			(unsigned long)(config->min_free_bytes >> 20),
+			lowmem_pages() >> 8);
+	if (err == 0)
+		err = zonelists_init(config);
+	if (err == 0)
+		watermarks_init(config);
+	for_each_zone (zone) {
+		if (err == 0 && zone_present(zone)) {
+			zone_init_free(zone);
+			err = pcp_init(zone, config);
+		}
+	}
+	buddy.nr_frames = kmem_nr_frames;
+	if (err != 0)
+		buddy_exit();
+	return err;
+}
+
+void buddy_exit(void)
+{
+	if (buddy.nr_frames == 0)
+		return;
+	for_each_zone (zone)
+		pcp_exit(zone);
+	zonelists_exit();
+	for_each_zone (zone)
+		memset(zone, 0, sizeof(*zone));
+	memset(&buddy, 0, sizeof(buddy));
+	phys_clear_descriptors();
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* The allocator `buddy`: the page allocator behind the common hooks. */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <errno.h>
+#include <kmem/allocator.h>
+#include <kmem/error.h>
+#include <stdio.h>
+
+struct buddy_ops_config {
+	struct phys_config phys;
+	struct buddy_config buddy;
+};
+
+static const struct kmem_option_group groups[] = {
+	{phys_options, offsetof(struct buddy_ops_config, phys)},
+	{buddy_options, offsetof(struct buddy_ops_config, buddy)},
+	{NULL, 0},
+};
+
+static struct allocator instance; /* one process has one physical memory */
+
+static struct allocator *ops_create(const struct allocator_ops *ops, const void *config,
+				    const struct allocator_env *env)
+{
+	const struct buddy_ops_config *c = config;
+
+	(void)env;
+	if (phys_init(&c->phys) != 0)
+		return NULL;
+	if (buddy_init(&c->buddy) != 0) {
+		phys_exit();
+		return NULL;
+	}
+	instance.ops = ops;
+	return &instance;
+}
+
+static void ops_destroy(struct allocator *a)
+{
+	(void)a;
+	buddy_exit();
+	phys_exit();
+}
+
+/* A block is aligned to its own size: a larger alignment needs a larger block. */
+static KMEM_ALWAYS_INLINE unsigned int order_for(size_t size, size_t align)
+{
+	return get_order(size > align ? size : align);
+}
+
+static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
+		       int node)
+{
+	unsigned int order = order_for(size, align);
+	struct page *page;
+
+	(void)a;
+	if (KMEM_UNLIKELY((gfp & __GFP_HIGHMEM) != 0)) {
+		kmem_error(-EINVAL,
+			   "buddy hands out addresses, which __GFP_HIGHMEM pages do not "
+			   "have; use the allocator 'vmalloc'");
+		return NULL;
+	}
+	if (node == NUMA_NO_NODE)
+		page = alloc_pages(gfp, order);
+	else
+		page = alloc_pages_node(node, gfp, order);
+	return KMEM_LIKELY(page != NULL)
+		       ? pfn_to_virt((unsigned long)(page - buddy.mem_map))
+		       : NULL;
+}
+
+static void ops_free(struct allocator *a, void *ptr, size_t size)
+{
+	(void)a;
+	if (KMEM_UNLIKELY(ptr == NULL))
+		return;
+	if (KMEM_LIKELY(size != 0)) {
+		/* A block enlarged for its alignment is not what its size says. */
+		unsigned int order = get_order(size);
+		int real = virt_addr_valid(ptr) ? page_block_order(virt_to_page(ptr))
+						: -1;
+
+		free_pages((unsigned long)ptr,
+			   real > (int)order ? (unsigned int)real : order);
+	} else if (!virt_addr_valid(ptr)) {
+		free_pages((unsigned long)ptr, 0); /* reports it */
+	} else {
+		int order = page_block_order(virt_to_page(ptr));
+
+		free_pages((unsigned long)ptr, order < 0 ? 0 : (unsigned int)order);
+	}
+}
+
+/* The hooks speak of addresses, the allocator of descriptors: converted in rounds. */
+#define BULK_ROUND 256
+
+static size_t ops_alloc_bulk(struct allocator *a, size_t size, gfp_t gfp, size_t n,
+			     void **out)
+{
+	unsigned int order = get_order(size);
+	size_t got = 0;
+
+	(void)a;
+	if ((gfp & __GFP_HIGHMEM) != 0)
+		return 0;
+	while (got < n) {
+		size_t want = n - got < BULK_ROUND ? n - got : BULK_ROUND;
+		/* The addresses take the place of the descriptors in the caller's array.
+		 */
+		struct page **pages = (struct page **)(out + got);
+		size_t taken = buddy_alloc_bulk(NUMA_NO_NODE, gfp, order, want, pages);
+
+		for (size_t i = 0; i < taken; i++)
+			out[got + i] =
+				pfn_to_virt((unsigned long)(pages[i] - buddy.mem_map));
+		got += taken;
+		if (taken < want)
+			break;
+	}
+	return got;
+}
+
+static void ops_free_bulk(struct allocator *a, size_t size, size_t n, void **ptrs)
+{
+	struct page *pages[BULK_ROUND];
+	unsigned int order = get_order(size);
+	size_t held = 0;
+
+	(void)a;
+	for (size_t i = 0; i < n; i++) {
+		if (KMEM_UNLIKELY(((uintptr_t)ptrs[i] & ~PAGE_MASK) != 0 ||
+				  !virt_addr_valid(ptrs[i]))) {
+			free_pages((unsigned long)ptrs[i], order); /* reports it */
+			continue;
+		}
+		pages[held++] = virt_to_page(ptrs[i]);
+		if (held == BULK_ROUND) {
+			buddy_free_bulk(order, held, pages);
+			held = 0;
+		}
+	}
+	buddy_free_bulk(order, held, pages);
+}
+
+static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
+{
+	struct buddy_stats s;
+
+	(void)a;
+	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &s);
+	fn("total_pages", (double)s.total_pages, arg);
+	fn("free_pages", (double)s.free_pages, arg);
+	fn("pcp_pages", (double)s.pcp_pages, arg);
+	fn("pcp_refills", (double)s.pcp_refills, arg);
+	fn("pcp_drains", (double)s.pcp_drains, arg);
+	fn("alloc_stalls", (double)s.alloc_stalls, arg);
+	fn("kswapd_wakes", (double)s.kswapd_wakes, arg);
+	for (int i = 0; i < NR_NUMA_STAT_ITEMS; i++)
+		fn(numa_stat_name(i), (double)s.numa[i], arg);
+	for (int order = 0; order < MAX_ORDER; order++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "free_blocks_order_%d", order);
+		fn(name, (double)s.free_blocks[order], arg);
+	}
+}
+
+static void ops_trim(struct allocator *a)
+{
+	(void)a;
+	buddy_trim();
+}
+
+static int ops_check(struct allocator *a)
+{
+	(void)a;
+	return buddy_check();
+}
+
+static const struct allocator_ops buddy_allocator = {
+	.abi_version = ALLOCATOR_OPS_VERSION,
+	.name = "buddy",
+	.description =
+		"page allocator of the Linux kernel: buddy system with per-CPU lists, zones "
+		"and nodes",
+	.caps = CAP_PAGE | CAP_NODE | CAP_BULK | CAP_SIZED_FREE | CAP_STATS | CAP_TRIM |
+		CAP_MIXED_SIZE | CAP_DISTINCT | CAP_REMOTE_FREE,
+	.size_max_bytes = MAX_ORDER_NR_PAGES << PAGE_SHIFT,
+	.options = groups,
+	.config_size = sizeof(struct buddy_ops_config),
+	.create = ops_create,
+	.destroy = ops_destroy,
+	.alloc = ops_alloc,
+	.free = ops_free,
+	.alloc_bulk = ops_alloc_bulk,
+	.free_bulk = ops_free_bulk,
+	.stats = ops_stats,
+	.trim = ops_trim,
+	.check = ops_check,
+};
+
+ALLOCATOR_REGISTER(buddy_allocator);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Many blocks at a time: one round of the per-CPU list, one of the zone lock. */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <kmem/error.h>
+
+/* Pages that one round takes or frees under the zone lock: bounds the time that
+ * others wait for it to some 10 us. */
+#define BULK_ROUND 512
+
+static size_t zero_blocks(struct page **pages, size_t n, unsigned int order)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned long pfn = (unsigned long)(pages[i] - buddy.mem_map);
+
+		if (phys_zero_frames(pfn, 1UL << order) != 0) {
+			buddy_free_bulk(order, n - i, pages + i);
+			return i;
+		}
+	}
+	return n;
+}
+
+/* The preferred zone's part: what this CPU's list has, then the zone itself. */
+static size_t take_preferred(struct zone *zone, int nid, unsigned int order, size_t n,
+			     struct page **pages)
+{
+	size_t got = 0;
+
+	if (order < buddy.pcp_orders && zone_free_pages(zone) > zone->pages_low)
+		got = percpu_pop_batch(&zone->pcp[order], n, (void **)pages);
+	while (got < n) {
+		size_t round = n - got < BULK_ROUND ? n - got : BULK_ROUND;
+		size_t taken = zone_take_blocks(zone, order, zone->pages_low, round, 0,
+						pages + got);
+
+		if (taken == 0)
+			break;
+		count_served(zone, nid, taken << order);
+		got += taken;
+	}
+	for (size_t i = 0; i < got; i++)
+		prep_new_block(pages[i]);
+	return got;
+}
+
+size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
+			struct page **pages)
+{
+	gfp_t each = gfp & ~__GFP_ZERO;
+	size_t got = 0;
+	struct zone *zone;
+
+	if (alloc_check(nid, gfp, order) != 0)
+		return 0;
+	if (nid == NUMA_NO_NODE)
+		nid = numa_node_id();
+	zone = buddy.preferred[nid][(gfp & __GFP_HIGHMEM) != 0];
+	if ((gfp & (__GFP_DMA | __GFP_COLD)) == 0 && zone->nid == nid)
+		got = take_preferred(zone, nid, order, n, pages);
+	while (got < n) {
+		pages[got] = alloc_pages_node(nid, each, order);
+		if (pages[got] == NULL)
+			break;
+		got++;
+	}
+	return (gfp & __GFP_ZERO) != 0 ? zero_blocks(pages, got, order) : got;
+}
+
+/* Frees blocks of one zone that only the caller knows of. */
+static void free_round(struct zone *zone, unsigned int order, size_t n,
+		       struct page **blocks)
+{
+	size_t kept = 0;
+
+	if (order < buddy.pcp_orders)
+		kept = percpu_push_batch(&zone->pcp[order], n, (void *const *)blocks);
+	if (kept < n)
+		zone_free_blocks(zone, order, n - kept, blocks + kept);
+}
+
+void buddy_free_bulk(unsigned int order, size_t n, struct page **pages)
+{
+	struct page *round[BULK_ROUND];
+	struct zone *zone = NULL;
+	size_t held = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct zone *of;
+
+		if (!free_prepare(pages[i], order))
+			continue;
+		of = pfn_zone((unsigned long)(pages[i] - buddy.mem_map));
+		if (held != 0 && (of != zone || held == BULK_ROUND)) {
+			free_round(zone, order, held, round);
+			held = 0;
+		}
+		zone = of;
+		round[held++] = pages[i];
+	}
+	if (held != 0)
+		free_round(zone, order, held, round);
+}
+
+size_t alloc_pages_bulk(gfp_t gfp, size_t n, struct page **pages)
+{
+	return buddy_alloc_bulk(NUMA_NO_NODE, gfp, 0, n, pages);
+}
+
+void free_pages_bulk(size_t n, struct page **pages)
+{
+	buddy_free_bulk(0, n, pages);
+}

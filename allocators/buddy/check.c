@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Walks every invariant of a quiescent allocator. */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+
+static int broken(const struct zone *zone, unsigned long pfn, const char *what)
+{
+	return kmem_error(-EFAULT, "buddy: node %d zone %d pfn %lu: %s", zone->nid,
+			  zone->type, pfn, what);
+}
+
+static bool in_used_part(const struct zone *zone, unsigned long pfn)
+{
+	return pfn >= zone->start_pfn && pfn < zone->fresh_pfn;
+}
+
+static int check_free_block(const struct zone *zone, const struct page *page,
+			    const struct page *prev, unsigned int order)
+{
+	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
+
+	if (!in_used_part(zone, pfn))
+		return broken(zone, pfn,
+			      "on the free list of a zone that it is not part of");
+	if (page_flags(page) != PG_buddy || page->private_ != order)
+		return broken(zone, pfn,
+			      "on a free list, but its descriptor says otherwise");
+	if (page->lru.prev != prev)
+		return broken(zone, pfn, "its link back does not match the list");
+	if ((pfn & ((1UL << order) - 1)) != 0)
+		return broken(zone, pfn, "a free block is not naturally aligned");
+	if (order < MAX_ORDER - 1) {
+		const struct page *other = buddy.mem_map + (pfn ^ (1UL << order));
+
+		if (page_flags(other) == PG_buddy && other->private_ == order)
+			return broken(zone, pfn, "the block and its buddy are both free");
+	}
+	return 0;
+}
+
+/* Each list in itself, and its length against nr_free. */
+static int check_lists(const struct zone *zone)
+{
+	unsigned long free = 0;
+
+	for (unsigned int order = 0; order < MAX_ORDER; order++) {
+		const struct free_area *area = &zone->free_area[order];
+		const struct page *prev = NULL;
+		unsigned long count = 0;
+
+		for (const struct page *page = area->first; page != NULL;
+		     page = page->lru.next) {
+			int err = check_free_block(zone, page, prev, order);
+
+			if (err != 0)
+				return err;
+			prev = page;
+			count++;
+		}
+		if (order == MAX_ORDER - 1)
+			count += (zone->end_pfn - zone->fresh_pfn) >> order;
+		if (count != area->nr_free)
+			return broken(zone, zone->start_pfn,
+				      "nr_free differs from the list");
+		free += count << order;
+	}
+	if (free != zone_free_pages(zone))
+		return broken(zone, zone->start_pfn, "free_pages differs from the lists");
+	if (atomic_load(&zone->below_low) != (free <= zone->pages_low))
+		return broken(zone, zone->start_pfn, "below_low differs from free_pages");
+	return 0;
+}
+
+struct list_walk {
+	const struct zone *zone;
+	unsigned int order;
+	unsigned long pages;
+	int err;
+};
+
+static void check_list_entry(void *entry, void *arg)
+{
+	const struct page *page = entry;
+	struct list_walk *walk = arg;
+	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
+
+	if (walk->err != 0)
+		return;
+	if (pfn >= buddy.nr_frames || pfn_zone(pfn) != walk->zone)
+		walk->err = broken(walk->zone, pfn, "on a per-CPU list of another zone");
+	else if (page_flags(page) != PG_pcp || page->private_ != walk->order)
+		walk->err =
+			broken(walk->zone, pfn,
+			       "on a per-CPU list, but its descriptor says otherwise");
+	walk->pages += 1UL << walk->order;
+}
+
+/* Goes through the zone block by block: each page is part of exactly one. */
+static int check_blocks(const struct zone *zone, unsigned long listed)
+{
+	unsigned long pfn = zone->start_pfn, pcp = 0,
+		      free = zone->end_pfn - zone->fresh_pfn;
+
+	while (pfn < zone->fresh_pfn) {
+		const struct page *page = buddy.mem_map + pfn;
+		uint32_t flags = page_flags(page);
+		bool used = (flags & PG_head) != 0;
+		unsigned long pages = 1UL << page->private_;
+
+		if (page->private_ >= MAX_ORDER || (pfn & (pages - 1)) != 0)
+			return broken(zone, pfn,
+				      "a block of impossible order starts there");
+		if (!used && flags != PG_pcp && flags != PG_buddy)
+			return broken(zone, pfn, "the page is in no block");
+		if (used != (atomic_load(&page->_refcount) > 0))
+			return broken(zone, pfn,
+				      "reference count and flags contradict each other");
+		if (flags == PG_pcp)
+			pcp += pages;
+		if (flags == PG_buddy)
+			free += pages;
+		pfn += pages;
+	}
+	if (pfn != zone->fresh_pfn)
+		return broken(zone, pfn, "a block goes beyond its zone");
+	if (free != zone_free_pages(zone))
+		return broken(zone, zone->start_pfn, "free blocks and free_pages differ");
+	if (pcp != listed)
+		return broken(zone, zone->start_pfn,
+			      "a block marked PG_pcp is on no list");
+	return 0;
+}
+
+static int check_zone(const struct zone *zone)
+{
+	struct list_walk walk = {.zone = zone};
+	int err = check_lists(zone);
+
+	for (unsigned int order = 0; err == 0 && order < buddy.pcp_orders; order++) {
+		walk.order = order;
+		percpu_walk(&zone->pcp[order], check_list_entry, &walk);
+		err = walk.err;
+	}
+	return err != 0 ? err : check_blocks(zone, walk.pages);
+}
+
+int buddy_check(void)
+{
+	for_each_zone (zone) {
+		int err = zone_present(zone) ? check_zone(zone) : 0;
+
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}

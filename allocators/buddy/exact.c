@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exactly as many pages as asked for (Linux alloc_pages_exact()): a block is
+ * split into single pages, and those behind the size are given back.
+ */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+
+void *alloc_pages_exact(size_t size, gfp_t gfp)
+{
+	unsigned long addr, pages;
+	struct page *page;
+	unsigned int order;
+
+	if (size == 0 || size > MAX_ORDER_NR_PAGES << PAGE_SHIFT) {
+		kmem_error(
+			-EINVAL,
+			"%zu bytes are no size for alloc_pages_exact(); it serves 1 byte to 4 "
+			"MiB, vmalloc() more",
+			size);
+		return NULL;
+	}
+	order = get_order(size);
+	addr = __get_free_pages(gfp, order);
+	if (addr == 0)
+		return NULL;
+	page = virt_to_page((void *)addr);
+	pages = KMEM_ALIGN_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
+	for (unsigned long i = 0; i < 1UL << order; i++) {
+		page[i].private_ = 0;
+		prep_new_block(page + i);
+	}
+	for (unsigned long i = pages; i < 1UL << order; i++)
+		__free_pages(page + i, 0);
+	return (void *)addr;
+}
+
+void free_pages_exact(void *addr, size_t size)
+{
+	unsigned long pages = KMEM_ALIGN_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
+
+	for (unsigned long i = 0; addr != NULL && i < pages; i++)
+		free_pages((unsigned long)addr + (i << PAGE_SHIFT), 0);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page allocator: hit paths of allocation and free, and the public calls.
+ *
+ * THEORY
+ *
+ * Concepts. Every node's memory is divided into zones; a zone keeps its free
+ * blocks of 2^k pages on one list per order k (free_area.c). A request names a
+ * node, an order and gfp flags; the zonelist of that node and of the highest
+ * zone the flags allow says which zones to try (zonelist.c). In front of each
+ * zone lie per-CPU lists of small blocks (pcp.c, os/percpu_fast.h).
+ *
+ * Allocation. The hit path looks at one zone, the first of the zonelist: if it
+ * is not below its low watermark and this CPU's list has a block, that is all.
+ * Everything else is alloc_slow.c: refill, fallback, watermarks, reclaim.
+ *
+ * Free. One compare-and-swap of flags and reference count together, from
+ * "allocated, held once, by nobody in particular" to "on a list", decides who
+ * frees a block, so of two racing frees one is reported; then order and mappings
+ * are checked on memory that is the caller's alone, and the block goes to this
+ * CPU's list, or, when that is full, to its zone with a batch.
+ *
+ * States of a block's first page:
+ *   PG_head, count >= 1   allocated; private_ is its order
+ *   PG_pcp, count 0       on a per-CPU list
+ *   PG_buddy, count 0     on a free list, under zone->lock
+ *   none, count 0         inside some block: freeing it is an error
+ *
+ * Locking. zone->lock only, one at a time, held for the list work of one batch.
+ * The lists are per CPU and need none. Counters that the hit path would share
+ * between CPUs do not exist: the NUMA statistics are derived from the pops that
+ * each list counts as it goes (stats.c).
+ *
+ * Fork. With the private backing a child has its own copy of everything, made
+ * while no other thread holds a zone lock, which is the caller's to ensure.
+ *
+ * Where this differs from the kernel (2.6.28). Lists hold orders up to 3, not 0
+ * alone, and give up their newest blocks when full, not the coldest (5.13 has
+ * the first). A zone's low mark is checked by a flag that changes only when it
+ * is crossed. A watermark is one comparison, without the per-order test that
+ * 2.6 adds and 2.4 has not. Lists of other CPUs are emptied before any request
+ * fails, not only by those that reclaim. __GFP_COLD takes from the zone. There
+ * is no lowmem_reserve. Misuse is reported and the block leaked; the kernel
+ * carries on with a tainted page.
+ *
+ * References: Knowlton, "A Fast Storage Allocator", CACM 8(10), 1965; Linux
+ * 2.4.22 and 2.6.28 mm/page_alloc.c; Bonwick & Adams, "Magazines and Vmem",
+ * USENIX 2001, for batches in front of a lock.
+ */
+#include "allocators/buddy/buddy_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+
+struct buddy buddy;
+struct zone buddy_zones[PHYS_NR_ZONE_IDS];
+
+/* Flags that change nothing as long as a page is at hand. */
+#define GFP_HIT_MASK (__GFP_WAIT | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM)
+
+/* A block of this CPU's list in the preferred zone, or NULL. lockless: a constant. */
+static KMEM_ALWAYS_INLINE struct page *pop_preferred(unsigned int nid, gfp_t gfp,
+						     unsigned int order, bool lockless)
+{
+	struct zone *zone = buddy.preferred[nid][(gfp & __GFP_HIGHMEM) != 0];
+	struct page *page;
+
+	if (KMEM_UNLIKELY(atomic_load_explicit(&zone->below_low, memory_order_relaxed)))
+		return NULL;
+	page = lockless ? percpu_try_pop(&zone->pcp[order])
+			: percpu_pop(&zone->pcp[order]);
+	if (KMEM_LIKELY(page != NULL))
+		prep_new_block(page);
+	return page;
+}
+
+/* The hit path where the lists have locks. */
+static KMEM_NOINLINE struct page *alloc_pages_locked(gfp_t gfp, unsigned int order)
+{
+	struct page *page = pop_preferred((unsigned int)numa_node_id(), gfp, order,
+					  false);
+
+	return page != NULL ? page : alloc_pages_slow(NUMA_NO_NODE, gfp, order);
+}
+
+/* No calls but those at the end: the hit path saves no registers. */
+struct page *alloc_pages(gfp_t gfp, unsigned int order)
+{
+	struct page *page;
+
+	if (KMEM_UNLIKELY((gfp & ~GFP_HIT_MASK) != 0 || order >= buddy.pcp_orders))
+		return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
+	if (KMEM_UNLIKELY(!os_percpu_lockless()))
+		return alloc_pages_locked(gfp, order);
+	page = pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true);
+	if (KMEM_LIKELY(page != NULL))
+		return page;
+	return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
+}
+
+struct page *alloc_pages_node(int nid, gfp_t gfp, unsigned int order)
+{
+	unsigned int n = (unsigned int)nid;
+
+	if (nid == NUMA_NO_NODE)
+		return alloc_pages(gfp, order);
+	/* Only from the node itself: __GFP_THISNODE is kept, and the list counts a hit.
+	 */
+	if (KMEM_LIKELY((gfp & ~(GFP_HIT_MASK | __GFP_THISNODE)) == 0 &&
+			order < buddy.pcp_orders && n < buddy.nr_nodes &&
+			buddy.preferred[n][(gfp & __GFP_HIGHMEM) != 0]->nid == n)) {
+		struct page *page = pop_preferred(n, gfp, order, true);
+
+		if (KMEM_LIKELY(page != NULL))
+			return page;
+	}
+	return alloc_pages_slow(nid, gfp, order);
+}
+
+/* --- free --- */
+
+/* The page lies in a free block; called when something is wrong already. */
+static bool in_free_block(unsigned long pfn)
+{
+	struct zone *zone = pfn_zone(pfn);
+	bool found = false;
+
+	spin_lock(&zone->lock);
+	for (unsigned int order = 0; order < MAX_ORDER && !found; order++) {
+		struct page *head = buddy.mem_map + KMEM_ALIGN_DOWN(pfn, 1UL << order);
+
+		found = page_flags(head) == PG_buddy && head->private_ >= order;
+	}
+	spin_unlock(&zone->lock);
+	return found;
+}
+
+static KMEM_COLD void report_not_allocated(const struct page *page, unsigned int order)
+{
+	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
+
+	if ((page_flags(page) & (PG_buddy | PG_pcp)) != 0 || in_free_block(pfn))
+		kmem_bug("double free of pfn %lu, order %u", pfn, order);
+	else
+		kmem_bug("free of pfn %lu, order %u: no allocated block starts there",
+			 pfn, order);
+}
+
+/* The block is allocated but cannot be freed: says why, and it stays as it is. */
+static KMEM_COLD void report_refused(const struct page *page, unsigned int order)
+{
+	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
+	int32_t mapped = atomic_load_explicit(&page->_mapcount, memory_order_relaxed);
+
+	if (mapped != 0)
+		kmem_bug("free of pfn %lu, order %u: still mapped at %d places", pfn,
+			 order, mapped);
+	else if (page->private_ != order)
+		kmem_bug("free of pfn %lu with order %u: the block has order %u", pfn,
+			 order, page->private_);
+	else
+		kmem_bug(
+			"free of pfn %lu, order %u: still in use by its owner (flags 0x%x)",
+			pfn, order, page_flags(page));
+}
+
+/* Neither "allocated" nor "referenced once" alone: drops a reference, or reports. */
+static KMEM_COLD void free_unusual(struct page *page, unsigned int order)
+{
+	int32_t count = atomic_load_explicit(&page->_refcount, memory_order_relaxed);
+
+	while (count > 1) {
+		if (atomic_compare_exchange_weak(&page->_refcount, &count, count - 1))
+			return;
+	}
+	if (count == 1)
+		report_refused(page, order);
+	else
+		report_not_allocated(page, order);
+}
+
+static KMEM_COLD void report_bad_page(const struct page *page, unsigned int order)
+{
+	if (order >= MAX_ORDER)
+		kmem_bug("free of a block of order %u: orders are 0 to %d", order,
+			 MAX_ORDER - 1);
+	else
+		kmem_bug(
+			"free of %p, order %u: bad pfn, no descriptor of a frame is there",
+			(const void *)page, order);
+}
+
+/* It lies in mem_map, at a multiple of a descriptor's size. */
+static KMEM_ALWAYS_INLINE bool page_valid(const struct page *page)
+{
+	size_t offset = (size_t)((const char *)page - (const char *)buddy.mem_map);
+
+	/* Rotated, low bits of a misaligned pointer become high ones. */
+	return (offset >> 5 | offset << 59) < buddy.nr_frames;
+}
+_Static_assert(sizeof(struct page) == 1 << 5, "page_valid() shifts by this");
+
+static KMEM_ALWAYS_INLINE bool end_life(struct page *page, unsigned int order)
+{
+	uint64_t allocated = PAGE_STATE(PG_head, 1);
+
+	if (KMEM_UNLIKELY(order >= MAX_ORDER || !page_valid(page))) {
+		report_bad_page(page, order);
+		return false;
+	}
+	if (KMEM_UNLIKELY(!atomic_compare_exchange_strong(&page->state, &allocated,
+							  PAGE_STATE(PG_pcp, 0)))) {
+		free_unusual(page, order);
+		return false;
+	}
+	if (KMEM_UNLIKELY(page->private_ != order ||
+			  atomic_load_explicit(&page->_mapcount, memory_order_relaxed) !=
+				  0)) {
+		report_refused(page, order);
+		atomic_store_explicit(&page->state, PAGE_STATE(PG_head, 1),
+				      memory_order_release);
+		return false;
+	}
+	return true;
+}
+
+bool free_prepare(struct page *page, unsigned int order)
+{
+	return end_life(page, order);
+}
+
+/* Not for the list, or no room on it. */
+static KMEM_NOINLINE void free_slow(struct zone *zone, struct page *page,
+				    unsigned int order)
+{
+	if (order >= buddy.pcp_orders)
+		zone_free_blocks(zone, order, 1, &page);
+	else
+		pcp_flush(zone, order, page);
+}
+
+void __free_pages(struct page *page, unsigned int order)
+{
+	struct zone *zone;
+
+	if (KMEM_UNLIKELY(!end_life(page, order)))
+		return;
+	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
+	if (KMEM_UNLIKELY(order >= buddy.pcp_orders ||
+			  !percpu_try_push(&zone->pcp[order], page)))
+		free_slow(zone, page, order);
+}
+
+void get_page(struct page *page)
+{
+	atomic_fetch_add_explicit(&page->_refcount, 1, memory_order_relaxed);
+}
+
+void put_page(struct page *page)
+{
+	int order = page_valid(page) ? page_block_order(page) : 0;
+
+	__free_pages(page, order < 0 ? 0 : (unsigned int)order);
+}
+
+/* --- by address --- */
+
+unsigned long __get_free_pages(gfp_t gfp, unsigned int order)
+{
+	struct page *page;
+
+	if (KMEM_UNLIKELY((gfp & __GFP_HIGHMEM) != 0)) {
+		kmem_error(-EINVAL,
+			   "__get_free_pages() with __GFP_HIGHMEM: such a page has no "
+			   "address; use alloc_pages() or vmalloc()");
+		return 0;
+	}
+	page = alloc_pages(gfp, order);
+	if (KMEM_UNLIKELY(page == NULL))
+		return 0;
+	return (unsigned long)kmem_direct_base +
+	       ((unsigned long)(page - buddy.mem_map) << PAGE_SHIFT);
+}
+
+unsigned long get_zeroed_page(gfp_t gfp)
+{
+	return __get_free_pages(gfp | __GFP_ZERO, 0);
+}
+
+void free_pages(unsigned long addr, unsigned int order)
+{
+	unsigned long offset = addr - (unsigned long)kmem_direct_base;
+
+	if (addr == 0)
+		return;
+	if (KMEM_UNLIKELY((offset & ~PAGE_MASK) != 0 ||
+			  offset >> PAGE_SHIFT >= buddy.nr_frames)) {
+		kmem_bug(
+			"free of address 0x%lx, order %u: bad pfn, not the start of a page of "
+			"the direct map",
+			addr, order);
+		return;
+	}
+	__free_pages(buddy.mem_map + (offset >> PAGE_SHIFT), order);
+}
+
+int page_block_order(const struct page *page)
+{
+	return (page_flags(page) & PG_head) != 0 ? (int)page->private_ : -1;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "allocators/os/os_mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+
+static long system_mbind(void *addr, unsigned long size, int mode,
+			 const unsigned long *nodemask, unsigned long maxnode,
+			 unsigned int flags)
+{
+	return syscall(SYS_mbind, addr, size, mode, nodemask, maxnode, flags);
+}
+
+static int system_fallocate(int fd, int mode, off_t offset, off_t size)
+{
+	return fallocate(fd, mode, offset, size);
+}
+
+const struct os_hooks os_hooks_system = {
+	.mmap = mmap,
+	.munmap = munmap,
+	.mprotect = mprotect,
+	.madvise = madvise,
+	.memfd_create = memfd_create,
+	.ftruncate = ftruncate,
+	.fallocate = system_fallocate,
+	.mbind = system_mbind,
+};
+
+static struct os_hooks hooks = {
+	.mmap = mmap,
+	.munmap = munmap,
+	.mprotect = mprotect,
+	.madvise = madvise,
+	.memfd_create = memfd_create,
+	.ftruncate = ftruncate,
+	.fallocate = system_fallocate,
+	.mbind = system_mbind,
+};
+
+void os_set_hooks(const struct os_hooks *replacement)
+{
+	hooks = os_hooks_system;
+	if (replacement == NULL)
+		return;
+	if (replacement->mmap != NULL)
+		hooks.mmap = replacement->mmap;
+	if (replacement->munmap != NULL)
+		hooks.munmap = replacement->munmap;
+	if (replacement->mprotect != NULL)
+		hooks.mprotect = replacement->mprotect;
+	if (replacement->madvise != NULL)
+		hooks.madvise = replacement->madvise;
+	if (replacement->memfd_create != NULL)
+		hooks.memfd_create = replacement->memfd_create;
+	if (replacement->ftruncate != NULL)
+		hooks.ftruncate = replacement->ftruncate;
+	if (replacement->fallocate != NULL)
+		hooks.fallocate = replacement->fallocate;
+	if (replacement->mbind != NULL)
+		hooks.mbind = replacement->mbind;
+}
+
+static void *map(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	void *p = hooks.mmap(addr, size, prot, flags, fd, offset);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+void *os_reserve(size_t size)
+{
+	return map(NULL, size, PROT_NONE, RESERVE_FLAGS, -1, 0);
+}
+
+void *os_reserve_at(void *addr, size_t size)
+{
+	void *p = map(addr, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (p != NULL && p != addr) {
+		/* A kernel before 4.17 takes the address as a hint only. */
+		hooks.munmap(p, size);
+		errno = EEXIST;
+		return NULL;
+	}
+	return p;
+}
+
+int os_unmap_to_reserve(void *addr, size_t size)
+{
+	void *p = map(addr, size, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, -1, 0);
+
+	return p == NULL ? -errno : 0;
+}
+
+int os_unmap(void *addr, size_t size)
+{
+	return hooks.munmap(addr, size) == 0 ? 0 : -errno;
+}
+
+#define RW (PROT_READ | PROT_WRITE)
+
+void *os_map_anon(size_t size)
+{
+	return map(NULL, size, RW, RESERVE_FLAGS, -1, 0);
+}
+
+void *os_map_anon_at(void *addr, size_t size)
+{
+	return map(addr, size, RW, RESERVE_FLAGS | MAP_FIXED, -1, 0);
+}
+
+int os_memfd(const char *name, size_t size)
+{
+	int fd = hooks.memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = hooks.memfd_create(name, MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (hooks.ftruncate(fd, (off_t)size) != 0) {
+		int err = errno;
+
+		close(fd);
+		return -err;
+	}
+	return fd;
+}
+
+void *os_map_shared(size_t size, int fd, off_t offset)
+{
+	return map(NULL, size, RW, MAP_SHARED | MAP_NORESERVE, fd, offset);
+}
+
+void *os_map_shared_at(void *addr, size_t size, int fd, off_t offset)
+{
+	return map(addr, size, RW, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, offset);
+}
+
+int os_protect(void *addr, size_t size, int prot)
+{
+	return hooks.mprotect(addr, size, prot) == 0 ? 0 : -errno;
+}
+
+int os_discard_anon(void *addr, size_t size)
+{
+	return hooks.madvise(addr, size, MADV_DONTNEED) == 0 ? 0 : -errno;
+}
+
+int os_discard_shared(int fd, off_t offset, size_t size)
+{
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return hooks.fallocate(fd, mode, offset, (off_t)size) == 0 ? 0 : -errno;
+}
+
+int os_hugepages(void *addr, size_t size, bool want)
+{
+	int advice = want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+
+	return hooks.madvise(addr, size, advice) == 0 ? 0 : -errno;
+}
+
+int os_populate(void *addr, size_t size)
+{
+	return hooks.madvise(addr, size, MADV_POPULATE_READ) == 0 ? 0 : -errno;
+}
+
+int os_bind_node(void *addr, size_t size, unsigned int os_node)
+{
+	enum { MASK_BITS = 1024 };
+	unsigned long mask[MASK_BITS / (8 * sizeof(unsigned long))] = {0};
+	const unsigned int bits = 8 * sizeof(unsigned long);
+
+	if (os_node >= MASK_BITS)
+		return -EINVAL;
+	mask[os_node / bits] = 1UL << (os_node % bits);
+	return hooks.mbind(addr, size, MPOL_BIND, mask, MASK_BITS, 0) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Per-CPU stacks: everything but the hit path, which is in percpu_fast.h. */
+#include "allocators/os/percpu_fast.h"
+#include "allocators/os/os_cpu.h"
+#include "allocators/os/percpu_area.h"
+#include "allocators/os/spinlock.h"
+
+#include <errno.h>
+#include <string.h>
+
+static size_t stack_bytes(uint32_t limit)
+{
+	return sizeof(struct percpu_stack) + (size_t)limit * sizeof(void *);
+}
+
+int percpu_stacks_init(struct percpu_stacks *s, uint32_t limit)
+{
+	char *base;
+
+	if (limit == 0 || limit > PERCPU_LIMIT_MAX)
+		return -EINVAL;
+	os_cpu_init();
+	base = percpu_area_alloc(stack_bytes(limit), sizeof(struct percpu_stack));
+	if (base == NULL)
+		return -ENOMEM;
+	*s = (struct percpu_stacks){
+		.base = base, .limit = limit, .nr_cpus = os_nr_cpus()};
+	return 0;
+}
+
+void percpu_stacks_destroy(struct percpu_stacks *s)
+{
+	if (s->base != NULL)
+		percpu_area_free(s->base, stack_bytes(s->limit));
+	*s = (struct percpu_stacks){.base = NULL};
+}
+
+/* --- lock mode --- */
+
+static struct percpu_stack *lock_this_cpu(const struct percpu_stacks *s)
+{
+	struct percpu_stack *stack = percpu_stack_of(s, os_cpu_id());
+
+	spin_word_lock(&stack->lock);
+	return stack;
+}
+
+static uint64_t state_of(const struct percpu_stack *stack)
+{
+	return atomic_load_explicit(&stack->state, memory_order_relaxed);
+}
+
+static void set_state(struct percpu_stack *stack, uint64_t state)
+{
+	atomic_store_explicit(&stack->state, state, memory_order_relaxed);
+}
+
+void *percpu_pop_locked(const struct percpu_stacks *s)
+{
+	void *p = NULL;
+
+	return percpu_pop_batch(s, 1, &p) == 1 ? p : NULL;
+}
+
+bool percpu_push_locked(const struct percpu_stacks *s, void *p)
+{
+	return percpu_push_batch(s, 1, &p) == 1;
+}
+
+/* per_entry is what one pop adds to the state. */
+static size_t pop_batch_locked(const struct percpu_stacks *s, size_t n, void **out,
+			       uint64_t per_entry)
+{
+	struct percpu_stack *stack = lock_this_cpu(s);
+	uint64_t state = state_of(stack);
+	size_t avail = state & PERCPU_AVAIL_MASK;
+
+	if (n > avail)
+		n = avail;
+	for (size_t i = 0; i < n; i++)
+		out[i] = stack->slot[avail - 1 - i];
+	set_state(stack, state + n * per_entry);
+	spin_word_unlock(&stack->lock);
+	return n;
+}
+
+static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *const *in)
+{
+	struct percpu_stack *stack = lock_this_cpu(s);
+	uint64_t state = state_of(stack);
+	size_t avail = state & PERCPU_AVAIL_MASK;
+
+	if (n > s->limit - avail)
+		n = s->limit - avail;
+	for (size_t i = 0; i < n; i++)
+		stack->slot[avail + i] = in[i];
+	set_state(stack, state + n);
+	spin_word_unlock(&stack->lock);
+	return n;
+}
+
+/* --- batches --- */
+
+#define POP_COUNTED   (((uint64_t)1 << PERCPU_POPS_SHIFT) - 1) /* pops + 1, avail - 1 */
+#define POP_UNCOUNTED ((uint64_t)-1)			       /* avail - 1 */
+
+#if OS_PERCPU_RSEQ
+/* %ecx: entries there; result: min(entries, n). Copies from the top down. */
+static size_t pop_batch_rseq(const struct percpu_stacks *s, size_t n, void **out,
+			     uint64_t per_entry)
+{
+	size_t done;
+
+	__asm__ __volatile__(PERCPU_RSEQ_HEAD
+			     "cmpl %[limit], %%ecx\n\t"
+			     "ja 5f\n\t"		       /* stopped */
+			     "leaq 8(%%rax,%%rcx,8), %%r8\n\t" /* the newest entry */
+			     "cmpq %[n], %%rcx\n\t"
+			     "cmovaq %[n], %%rcx\n\t"
+			     "testq %%rcx, %%rcx\n\t"
+			     "jz 5f\n"
+			     "7:\n\t"
+			     "movq (%%r8), %%r9\n\t"
+			     "movq %%r9, (%[out],%[res],8)\n\t"
+			     "subq $8, %%r8\n\t"
+			     "addq $1, %[res]\n\t"
+			     "cmpq %%rcx, %[res]\n\t"
+			     "jb 7b\n\t"
+			     "imulq %[per_entry], %%rcx\n\t"
+			     "addq %%rcx, %%rdx\n\t" PERCPU_RSEQ_TAIL
+			     : [res] "=&r"(done)
+			     : PERCPU_RSEQ_INPUTS(s), [n] "r"(n), [out] "r"(out),
+			       [per_entry] "r"(per_entry)
+			     : "rax", "rcx", "rdx", "r8", "r9", "memory", "cc");
+	return done;
+}
+
+/* %ecx: entries there, then the room left; result: min(room, n). */
+static size_t push_batch_rseq(const struct percpu_stacks *s, size_t n, void *const *in)
+{
+	size_t done;
+
+	__asm__ __volatile__(PERCPU_RSEQ_HEAD
+			     "cmpl %[limit], %%ecx\n\t"
+			     "jae 5f\n\t"			/* full or stopped */
+			     "leaq 16(%%rax,%%rcx,8), %%r8\n\t" /* the first free slot */
+			     "negl %%ecx\n\t"
+			     "addl %[limit], %%ecx\n\t"
+			     "cmpq %[n], %%rcx\n\t"
+			     "cmovaq %[n], %%rcx\n\t"
+			     "testq %%rcx, %%rcx\n\t"
+			     "jz 5f\n"
+			     "7:\n\t"
+			     "movq (%[in],%[res],8), %%r9\n\t"
+			     "movq %%r9, (%%r8,%[res],8)\n\t"
+			     "addq $1, %[res]\n\t"
+			     "cmpq %%rcx, %[res]\n\t"
+			     "jb 7b\n\t"
+			     "addq %%rcx, %%rdx\n\t" PERCPU_RSEQ_TAIL
+			     : [res] "=&r"(done)
+			     : PERCPU_RSEQ_INPUTS(s), [n] "r"(n), [in] "r"(in)
+			     : "rax", "rcx", "rdx", "r8", "r9", "memory", "cc");
+	return done;
+}
+#endif
+
+static size_t pop_batch(const struct percpu_stacks *s, size_t n, void **out,
+			uint64_t per_entry)
+{
+#if OS_PERCPU_RSEQ
+	if (KMEM_LIKELY(os_percpu_use_rseq))
+		return pop_batch_rseq(s, n, out, per_entry);
+#endif
+	return pop_batch_locked(s, n, out, per_entry);
+}
+
+size_t percpu_pop_batch(const struct percpu_stacks *s, size_t n, void **out)
+{
+	return pop_batch(s, n, out, POP_COUNTED);
+}
+
+size_t percpu_take_batch(const struct percpu_stacks *s, size_t n, void **out)
+{
+	return pop_batch(s, n, out, POP_UNCOUNTED);
+}
+
+size_t percpu_push_batch(const struct percpu_stacks *s, size_t n, void *const *in)
+{
+#if OS_PERCPU_RSEQ
+	if (KMEM_LIKELY(os_percpu_use_rseq))
+		return push_batch_rseq(s, n, in);
+#endif
+	return push_batch_locked(s, n, in);
+}
+
+/* --- all CPUs --- */
+
+static bool is_stopped(uint64_t state)
+{
+	return (state & PERCPU_AVAIL_MASK) == PERCPU_STOPPED;
+}
+
+static void hand_over(struct percpu_stack *stack, uint64_t state,
+		      void (*fn)(void *entry, void *arg), void *arg)
+{
+	size_t avail = state & PERCPU_AVAIL_MASK;
+
+	while (avail > 0)
+		fn(stack->slot[--avail], arg);
+}
+
+/* The state of an emptied stack. */
+static uint64_t emptied(uint64_t state)
+{
+	return state & ~PERCPU_AVAIL_MASK;
+}
+
+static void drain_locked(const struct percpu_stacks *s, unsigned int cpu,
+			 void (*fn)(void *entry, void *arg), void *arg)
+{
+	struct percpu_stack *stack = percpu_stack_of(s, cpu);
+	uint64_t state;
+
+	if ((state_of(stack) & PERCPU_AVAIL_MASK) == 0)
+		return;
+	/* fn may end up here again: it runs on copies, outside the lock. */
+	for (;;) {
+		void *entries[64];
+		size_t n, avail;
+
+		spin_word_lock(&stack->lock);
+		state = state_of(stack);
+		avail = state & PERCPU_AVAIL_MASK;
+		n = avail < KMEM_ARRAY_SIZE(entries) ? avail : KMEM_ARRAY_SIZE(entries);
+		memcpy(entries, &stack->slot[avail - n], n * sizeof(entries[0]));
+		set_state(stack, state - n);
+		spin_word_unlock(&stack->lock);
+		while (n > 0)
+			fn(entries[--n], arg);
+		if (avail <= KMEM_ARRAY_SIZE(entries))
+			return;
+	}
+}
+
+#if OS_PERCPU_RSEQ
+/*
+ * Takes one CPU's stack away from its users. The mark is unique, so that a
+ * second drainer's mark is never taken for ours. Returns false when there is
+ * nothing to take or another drainer has the stack.
+ */
+static bool stop_stack(struct percpu_stack *stack, uint64_t *state)
+{
+	static _Atomic uint64_t tickets;
+	uint64_t ticket = atomic_fetch_add_explicit(&tickets, 1, memory_order_relaxed);
+	uint64_t mark = ticket << PERCPU_POPS_SHIFT | PERCPU_STOPPED;
+
+	for (;;) {
+		uint64_t old = state_of(stack);
+
+		if (is_stopped(old) || (old & PERCPU_AVAIL_MASK) == 0)
+			return false;
+		if (!atomic_compare_exchange_strong(&stack->state, &old, mark))
+			continue;
+		os_restart_sequences();
+		if (atomic_load(&stack->state) == mark) {
+			*state = old;
+			return true;
+		}
+		/* A sequence that had begun before committed over the mark. */
+	}
+}
+
+static void drain_rseq(const struct percpu_stacks *s, unsigned int cpu,
+		       void (*fn)(void *entry, void *arg), void *arg)
+{
+	struct percpu_stack *stack = percpu_stack_of(s, cpu);
+	uint64_t state;
+
+	if (!stop_stack(stack, &state))
+		return;
+	hand_over(stack, state, fn, arg);
+	atomic_store_explicit(&stack->state, emptied(state), memory_order_release);
+}
+#endif
+
+void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
+		      void (*fn)(void *entry, void *arg), void *arg)
+{
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
+		if (quiescent) {
+			struct percpu_stack *stack = percpu_stack_of(s, cpu);
+			uint64_t state = state_of(stack);
+
+			if ((state & PERCPU_AVAIL_MASK) == 0)
+				continue; /* do not write where nobody has been */
+			set_state(stack, emptied(state));
+			hand_over(stack, state, fn, arg);
+			continue;
+		}
+#if OS_PERCPU_RSEQ
+		if (os_percpu_use_rseq) {
+			drain_rseq(s, cpu, fn, arg);
+			continue;
+		}
+#endif
+		drain_locked(s, cpu, fn, arg);
+	}
+}
+
+size_t percpu_count(const struct percpu_stacks *s)
+{
+	size_t count = 0;
+
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
+		uint64_t state = state_of(percpu_stack_of(s, cpu));
+
+		if (!is_stopped(state))
+			count += state & PERCPU_AVAIL_MASK;
+	}
+	return count;
+}
+
+uint64_t percpu_pops(const struct percpu_stacks *s, unsigned int cpu)
+{
+	const struct percpu_stack *stack = percpu_stack_of(s, cpu);
+	uint64_t state = state_of(stack);
+
+	while (is_stopped(state)) {
+		sched_yield(); /* a drainer keeps the count meanwhile */
+		state = state_of(stack);
+	}
+	return state >> PERCPU_POPS_SHIFT;
+}
+
+void percpu_walk(const struct percpu_stacks *s, void (*fn)(void *entry, void *arg),
+		 void *arg)
+{
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
+		struct percpu_stack *stack = percpu_stack_of(s, cpu);
+
+		hand_over(stack, state_of(stack), fn, arg);
+	}
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* The contents of frames, whatever their zone. */
+#include "allocators/phys/phys_internal.h"
+#include "allocators/os/os_mem.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+#include <string.h>
+
+static bool in_highmem(unsigned long pfn)
+{
+	return phys_zone_id(pfn) % MAX_NR_ZONES == ZONE_HIGHMEM;
+}
+
+void *phys_map_frames(unsigned long pfn, unsigned long nr)
+{
+	void *addr;
+
+	if (!in_highmem(pfn))
+		return pfn_to_virt(pfn);
+	addr = os_map_shared(nr << PAGE_SHIFT, phys_memory.fd,
+			     (off_t)(pfn << PAGE_SHIFT));
+	if (addr == NULL)
+		kmem_error(-ENOMEM,
+			   "%lu HIGHMEM frames from %lu on cannot be mapped: %s; raise "
+			   "vm.max_map_count if many areas are mapped",
+			   nr, pfn, strerror(errno));
+	return addr;
+}
+
+void phys_unmap_frames(void *addr, unsigned long pfn, unsigned long nr)
+{
+	if (in_highmem(pfn))
+		os_unmap(addr, nr << PAGE_SHIFT);
+}
+
+int phys_zero_frames(unsigned long pfn, unsigned long nr)
+{
+	void *addr = phys_map_frames(pfn, nr);
+
+	if (addr == NULL)
+		return -ENOMEM;
+	memset(addr, 0, nr << PAGE_SHIFT);
+	phys_unmap_frames(addr, pfn, nr);
+	return 0;
+}
+
+int phys_discard_frames(unsigned long pfn, unsigned long nr)
+{
+	size_t bytes = nr << PAGE_SHIFT;
+
+	if (phys_memory.backing == PHYS_MEMFD)
+		return os_discard_shared(phys_memory.fd, (off_t)(pfn << PAGE_SHIFT),
+					 bytes);
+	return os_discard_anon(pfn_to_virt(pfn), bytes);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* The allocator `buddy` through the common hooks. */
+#include <kmem/allocator.h>
+#include <kmem/error.h>
+#include <kmem/mm_types.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SPEC "buddy:memory=64M,dma=0,highmem=0,topology=numa:2 pu:1"
+
+static struct allocator *a;
+
+static int create(void **state)
+{
+	static const struct allocator_env env = {.threads = 1};
+
+	(void)state;
+	a = allocator_new(SPEC, &env);
+	if (a == NULL)
+		fail_msg("%s", kmem_last_error());
+	return 0;
+}
+
+static int delete (void **state)
+{
+	(void)state;
+	if (a->ops->check(a) != 0)
+		fail_msg("%s", kmem_last_error());
+	allocator_delete(a);
+	return 0;
+}
+
+static void find_free(const char *name, double value, void *arg)
+{
+	if (strcmp(name, "free_pages") == 0 || strcmp(name, "pcp_pages") == 0)
+		*(double *)arg += value;
+}
+
+static double free_pages_now(void)
+{
+	double pages = 0;
+
+	a->ops->stats(a, find_free, &pages);
+	return pages;
+}
+
+static void test_sizes_and_alignment(void **state)
+{
+	double before = free_pages_now();
+
+	(void)state;
+	for (size_t size = 1; size <= (size_t)4 << 20; size = size * 3 / 2 + 1) {
+		char *p = a->ops->alloc(a, size, 0, GFP_KERNEL, NUMA_NO_NODE);
+		char *q = a->ops->alloc(a, 1,
+					size < 4096 ? 8 : PAGE_SIZE << get_order(size),
+					GFP_KERNEL, 1);
+
+		assert_non_null(p);
+		assert_non_null(q);
+		assert_int_equal((uintptr_t)p % (PAGE_SIZE << get_order(size)), 0);
+		assert_true(size < 4096 ||
+			    (uintptr_t)q % (PAGE_SIZE << get_order(size)) == 0);
+		assert_int_equal(page_to_nid(virt_to_page(q)), 1);
+		memset(p, 1, size);
+		a->ops->free(a, p, size);
+		a->ops->free(a, q, size % 2 == 0 ? 1 : 0);
+	}
+	assert_null(a->ops->alloc(a, ((size_t)4 << 20) + 1, 0, GFP_KERNEL, NUMA_NO_NODE));
+	assert_null(a->ops->alloc(a, 4096, 0, GFP_HIGHUSER, NUMA_NO_NODE));
+	a->ops->free(a, NULL, 0);
+	assert_true(free_pages_now() == before);
+}
+
+static void test_bulk(void **state)
+{
+	static void *blocks[3000];
+	double before = free_pages_now();
+
+	(void)state;
+	assert_int_equal(a->ops->alloc_bulk(a, 8000, GFP_KERNEL, 3000, blocks), 3000);
+	assert_true(free_pages_now() == before - 6000);
+	for (int i = 0; i < 3000; i++)
+		memset(blocks[i], i, 8000);
+	a->ops->free_bulk(a, 8000, 3000, blocks);
+	assert_true(free_pages_now() == before);
+}
+
+static void test_trim(void **state)
+{
+	char *p = a->ops->alloc(a, (size_t)1 << 20, 0, GFP_KERNEL, 0);
+
+	(void)state;
+	memset(p, 1, (size_t)1 << 20);
+	a->ops->free(a, p, (size_t)1 << 20);
+	a->ops->trim(a);
+	assert_int_equal(p[70000], 0);
+}
+
+static void test_second_instance_is_refused(void **state)
+{
+	static const struct allocator_env env = {.threads = 1};
+
+	(void)state;
+	assert_null(allocator_new(SPEC, &env));
+	assert_non_null(strstr(kmem_last_error(), "already set up"));
+}
+
+int main(void)
+{
+	/* Each test creates and deletes: an instance can follow another. */
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_sizes_and_alignment, create, delete),
+		cmocka_unit_test_setup_teardown(test_bulk, create, delete),
+		cmocka_unit_test_setup_teardown(test_trim, create, delete),
+		cmocka_unit_test_setup_teardown(test_second_instance_is_refused, create,
+						delete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
