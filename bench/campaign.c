@@ -22,7 +22,7 @@ struct campaign {
 	struct plan *plan;
 	const struct campaign_options *options;
 	json_t **entries; /* [block * plan->count + cell]; NULL: not done */
-	bool *failed;     /* [cell]: not tried again in later blocks */
+	bool *failed;	  /* [cell]: not tried again in later blocks */
 	struct journal journal;
 	struct progress progress;
 	json_t *context;
@@ -33,7 +33,8 @@ static bool in_shard(const struct campaign *c, size_t cell)
 	unsigned int shards = c->options->shards;
 
 	/* Whole groups: what will be compared stays in one shard. */
-	return shards == 0 || c->plan->cells[cell].group % shards == c->options->shard - 1;
+	return shards == 0 ||
+	       c->plan->cells[cell].group % shards == c->options->shard - 1;
 }
 
 static json_t **slot(struct campaign *c, size_t cell, unsigned int block)
@@ -48,10 +49,11 @@ static json_t *failed_entry(const struct plan_cell *cell, const char *reason)
 			 "s:{s:s, s:s, s:s, s:s, s:s, s:O, s:i}}",
 			 "run_type", "iteration", "threads", (int)cell->threads,
 			 "error_occurred", 1, "error_message", reason, "iterations", 0,
-			 "real_time", 0.0, "cpu_time", 0.0, "time_unit", "ns", "kmembench",
-			 "status", "failed", "error", reason, "allocator", cell->allocator,
-			 "allocator_name", cell->ops->name, "workload", cell->workload->name,
-			 "params", cell->all_params, "threads", (int)cell->threads);
+			 "real_time", 0.0, "cpu_time", 0.0, "time_unit", "ns",
+			 "kmembench", "status", "failed", "error", reason, "allocator",
+			 cell->allocator, "allocator_name", cell->ops->name, "workload",
+			 cell->workload->name, "params", cell->all_params, "threads",
+			 (int)cell->threads);
 }
 
 /* Names and numbers that the cell's own process does not know. */
@@ -64,16 +66,18 @@ static void complete_entry(const struct campaign *c, json_t *entry, size_t index
 	json_object_set_new(entry, "name", json_string(cell->key));
 	json_object_set_new(entry, "run_name", json_string(cell->key));
 	json_object_set_new(entry, "family_index", json_integer(cell->group));
-	json_object_set_new(entry, "per_family_instance_index", json_integer((json_int_t)index));
+	json_object_set_new(entry, "per_family_instance_index",
+			    json_integer((json_int_t)index));
 	json_object_set_new(entry, "repetitions", json_integer(c->plan->reps));
 	json_object_set_new(entry, "repetition_index", json_integer(block));
-	json_object_set_new(kmembench, "schema_version", json_integer(RESULTS_SCHEMA_VERSION));
+	json_object_set_new(kmembench, "schema_version",
+			    json_integer(RESULTS_SCHEMA_VERSION));
 	json_object_set_new(kmembench, "cell_key", json_string(cell->key));
 	json_object_set_new(kmembench, "block", json_integer(block));
 	json_object_set_new(kmembench, "allocator_options_given",
 			    json_string(strchr(cell->allocator, ':') != NULL
-					    ? strchr(cell->allocator, ':') + 1
-					    : ""));
+						? strchr(cell->allocator, ':') + 1
+						: ""));
 }
 
 /* False when interrupted. */
@@ -93,7 +97,8 @@ static bool run_one(struct campaign *c, size_t index, unsigned int block)
 		json_t *failed;
 
 		failure = json_string_value(json_object_get(entry, "error"));
-		failed = failed_entry(cell, failure != NULL ? failure : "no reason given");
+		failed = failed_entry(cell,
+				      failure != NULL ? failure : "no reason given");
 		json_decref(entry);
 		entry = failed;
 		failure = json_string_value(json_object_get(entry, "error_message"));
@@ -160,8 +165,9 @@ static json_t *gather(struct campaign *c, bool complete)
 	json_object_set_new(kmembench, "complete", json_boolean(complete));
 	if (c->options->shards != 0)
 		json_object_set_new(kmembench, "shard",
-				    json_pack("{s:i, s:i}", "index", (int)c->options->shard,
-					      "count", (int)c->options->shards));
+				    json_pack("{s:i, s:i}", "index",
+					      (int)c->options->shard, "count",
+					      (int)c->options->shards));
 	return json_pack("{s:O, s:o}", "context", c->context, "benchmarks", list);
 }
 
@@ -177,13 +183,14 @@ static void list_allocators(const struct campaign *c)
 		size_t k;
 		json_t *known;
 
-		json_array_foreach(list, k, known)
-			seen = seen || strcmp(json_string_value(json_object_get(known, "variant")),
+		json_array_foreach (list, k, known)
+			seen = seen || strcmp(json_string_value(
+						      json_object_get(known, "variant")),
 					      c->plan->cells[i].allocator) == 0;
 		if (seen || entry == NULL)
 			continue;
-		known = json_pack("{s:s, s:s}", "name", c->plan->cells[i].ops->name, "variant",
-				  c->plan->cells[i].allocator);
+		known = json_pack("{s:s, s:s}", "name", c->plan->cells[i].ops->name,
+				  "variant", c->plan->cells[i].allocator);
 		if (json_object_get(kmembench, "allocator_version") != NULL)
 			json_object_set(known, "version",
 					json_object_get(kmembench, "allocator_version"));
@@ -226,7 +233,8 @@ static int open_outputs(struct campaign *c)
 		return EXIT_USAGE;
 	}
 	if (o->resume) {
-		if (journal_resume(&c->journal, o->out, hash, &c->plan->seed, take_entry, c) != 0) {
+		if (journal_resume(&c->journal, o->out, hash, &c->plan->seed, take_entry,
+				   c) != 0) {
 			cli_error("cannot resume: %s", kmem_last_error());
 			return EXIT_USAGE;
 		}
@@ -243,27 +251,31 @@ static int write_outputs(struct campaign *c, const struct campaign_result *resul
 
 	if (o->out == NULL) {
 		if (result->interrupted)
-			cli_error("interrupted after %zu of %zu cell runs; with -o FILE they would "
-				  "have been kept",
-				  count_done(c), count_planned(c));
+			cli_error(
+				"interrupted after %zu of %zu cell runs; with -o FILE they would "
+				"have been kept",
+				count_done(c), count_planned(c));
 		return EXIT_DONE;
 	}
 	if (result->interrupted && count_done(c) == 0) {
-		cli_error("interrupted before the first cell had finished; '%s' is as it was",
-			  o->out);
+		cli_error(
+			"interrupted before the first cell had finished; '%s' is as it was",
+			o->out);
 		journal_close(&c->journal, false);
 		return EXIT_DONE;
 	}
 	if (results_save(o->out, result->root) != 0) {
-		cli_error("cannot write results: %s (the finished cells are kept in '%s')",
-			  kmem_last_error(), c->journal.path);
+		cli_error(
+			"cannot write results: %s (the finished cells are kept in '%s')",
+			kmem_last_error(), c->journal.path);
 		journal_close(&c->journal, true);
 		return EXIT_CELL_FAILED;
 	}
 	if (result->interrupted)
-		cli_error("interrupted after %zu of %zu cell runs; they are kept in '%s', and the "
-			  "same command with --resume goes on from there",
-			  count_done(c), count_planned(c), o->out);
+		cli_error(
+			"interrupted after %zu of %zu cell runs; they are kept in '%s', and the "
+			"same command with --resume goes on from there",
+			count_done(c), count_planned(c), o->out);
 	journal_close(&c->journal, result->interrupted);
 	return EXIT_DONE;
 }
@@ -285,7 +297,8 @@ int campaign_run(struct plan *plan, const struct campaign_options *options,
 		c.context = context_json(plan, options->argc, options->argv);
 		context_warn(c.context);
 		runner_catch_signals();
-		progress_start(&c.progress, count_planned(&c), count_done(&c), options->quiet);
+		progress_start(&c.progress, count_planned(&c), count_done(&c),
+			       options->quiet);
 		result->interrupted = !run_blocks(&c);
 		progress_end(&c.progress);
 		list_allocators(&c);
@@ -306,7 +319,8 @@ int campaign_run(struct plan *plan, const struct campaign_options *options,
 void campaign_dry_run(const struct plan *plan, const struct campaign_options *options)
 {
 	struct campaign c = {.plan = (struct plan *)(uintptr_t)plan, .options = options};
-	double latency = plan->latency_time_s < 0 ? plan->time_s / 2 : plan->latency_time_s;
+	double latency = plan->latency_time_s < 0 ? plan->time_s / 2
+						  : plan->latency_time_s;
 	size_t cells = 0;
 
 	for (size_t i = 0; i < plan->count; i++) {

@@ -15,18 +15,19 @@
 #include "bench/plan.h"
 
 struct campaign_options {
-	const char *out;        /* results file; NULL: none, and no journal */
-	bool resume;            /* go on where the journal ends */
+	const char *out; /* results file; NULL: none, and no journal */
+	bool resume;	 /* go on where the journal ends */
 	bool quiet;
-	unsigned int shard, shards; /* this is shard `shard` (from 1) of `shards`; 0: all */
-	int argc;               /* the command line, for the context */
+	unsigned int shard,
+		shards; /* this is shard `shard` (from 1) of `shards`; 0: all */
+	int argc;	/* the command line, for the context */
 	char **argv;
 };
 
 struct campaign_result {
-	json_t *root;      /* the results, complete or not; owned by the caller */
+	json_t *root;	   /* the results, complete or not; owned by the caller */
 	size_t cells_done; /* cell runs with figures */
-	size_t failed;     /* cells that failed */
+	size_t failed;	   /* cells that failed */
 	bool interrupted;
 };
 

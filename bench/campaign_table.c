@@ -39,8 +39,8 @@ static double median_of(const struct row *row, const char *field, bool *present)
 	return median;
 }
 
-static void print_number(const struct row *row, const char *field, double scale, int width,
-			 int digits)
+static void print_number(const struct row *row, const char *field, double scale,
+			 int width, int digits)
 {
 	bool present;
 	double value = median_of(row, field, &present) / scale;
@@ -70,7 +70,8 @@ static void print_row(const struct row *row, int width, double granularity_ns)
 {
 	printf("%-*s", width, row->key);
 	if (row->failure != NULL) {
-		printf("  failed: %.*s\n", (int)strcspn(row->failure, "\n"), row->failure);
+		printf("  failed: %.*s\n", (int)strcspn(row->failure, "\n"),
+		       row->failure);
 		return;
 	}
 	print_number(row, "real_time", 1, 9, 2);
@@ -88,17 +89,20 @@ static size_t take_row(json_t *list, size_t start, struct row *row)
 	size_t end = start;
 
 	memset(row, 0, sizeof(*row));
-	row->key = json_string_value(json_object_get(json_array_get(list, start), "name"));
+	row->key =
+		json_string_value(json_object_get(json_array_get(list, start), "name"));
 	row->entries = calloc(json_array_size(list) + 1, sizeof(json_t *));
 	if (row->entries == NULL)
 		abort();
 	for (; end < json_array_size(list); end++) {
 		json_t *entry = json_array_get(list, end);
 
-		if (strcmp(json_string_value(json_object_get(entry, "name")), row->key) != 0)
+		if (strcmp(json_string_value(json_object_get(entry, "name")), row->key) !=
+		    0)
 			break;
 		if (json_is_true(json_object_get(entry, "error_occurred")))
-			row->failure = json_string_value(json_object_get(entry, "error_message"));
+			row->failure = json_string_value(
+				json_object_get(entry, "error_message"));
 		else
 			row->entries[row->count++] = entry;
 	}
@@ -110,7 +114,8 @@ void campaign_print(const json_t *root)
 	json_t *list = json_object_get(root, "benchmarks");
 	json_t *clock = json_object_get(
 		json_object_get(json_object_get(root, "context"), "kmembench"), "clock");
-	double granularity_ns = json_number_value(json_object_get(clock, "granularity_ns"));
+	double granularity_ns =
+		json_number_value(json_object_get(clock, "granularity_ns"));
 	int width = 4;
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
@@ -119,8 +124,8 @@ void campaign_print(const json_t *root)
 		if ((int)json_string_length(name) > width)
 			width = (int)json_string_length(name);
 	}
-	printf("%-*s  %9s  %9s  %9s  %9s  %9s  %9s  %3s\n", width, "", "ns/op", "alloc p50",
-	       "p99.9 ns", "free p50", "p99.9 ns", "RSS MiB", "n");
+	printf("%-*s  %9s  %9s  %9s  %9s  %9s  %9s  %3s\n", width, "", "ns/op",
+	       "alloc p50", "p99.9 ns", "free p50", "p99.9 ns", "RSS MiB", "n");
 	for (size_t i = 0; i < json_array_size(list);) {
 		struct row row;
 

@@ -36,7 +36,9 @@ void cell_fail(const char *reason)
 	json_t *entry = json_pack("{s:s, s:s}", "status", "failed", "error", reason);
 	char *text = entry == NULL ? NULL : json_dumps(entry, JSON_COMPACT);
 
-	write_result(text != NULL ? text : "{\"status\":\"failed\",\"error\":\"out of memory\"}");
+	write_result(text != NULL
+			     ? text
+			     : "{\"status\":\"failed\",\"error\":\"out of memory\"}");
 	_exit(EXIT_CELL_FAILED);
 }
 
@@ -56,9 +58,10 @@ static json_t *read_spec(void)
 	json_t *spec = json_loadf(stdin, 0, &error);
 
 	if (spec == NULL) {
-		cli_error("cannot read the cell's description: %s (this command is started by "
-			  "'kmembench run' and 'kmembench sweep')",
-			  error.text);
+		cli_error(
+			"cannot read the cell's description: %s (this command is started by "
+			"'kmembench run' and 'kmembench sweep')",
+			error.text);
 		exit(EXIT_USAGE);
 	}
 	return spec;
@@ -69,9 +72,10 @@ static void register_libraries(json_t *libraries)
 	size_t i;
 	json_t *pair;
 
-	json_array_foreach(libraries, i, pair) {
-		if (allocator_register_library(json_string_value(json_array_get(pair, 0)),
-					       json_string_value(json_array_get(pair, 1))) != 0)
+	json_array_foreach (libraries, i, pair) {
+		if (allocator_register_library(
+			    json_string_value(json_array_get(pair, 0)),
+			    json_string_value(json_array_get(pair, 1))) != 0)
 			cell_fail(kmem_last_error());
 	}
 }
@@ -82,7 +86,8 @@ static enum touch_rule touch_of(const char *name, const struct workload_ops *wor
 		if (strcmp(touch_rule_names[i], name) == 0 && i != TOUCH_DEFAULT)
 			return (enum touch_rule)i;
 	}
-	return workload->default_touch == TOUCH_DEFAULT ? TOUCH_NONE : workload->default_touch;
+	return workload->default_touch == TOUCH_DEFAULT ? TOUCH_NONE
+							: workload->default_touch;
 }
 
 static void fill_params(struct cell *cell, json_t *params)
@@ -96,11 +101,11 @@ static void fill_params(struct cell *cell, json_t *params)
 	storage = calloc(1, workload->params_size + 1);
 	if (storage == NULL || kmem_options_defaults(workload->params, storage) != 0)
 		cell_fail("cannot set the workload's defaults");
-	json_object_foreach(params, name, value) {
+	json_object_foreach (params, name, value) {
 		if (strcmp(name, "touch") == 0)
 			cell->run.touch = touch_of(json_string_value(value), workload);
-		else if (kmem_options_set(workload->params, name, json_string_value(value),
-					  storage) != 0)
+		else if (kmem_options_set(workload->params, name,
+					  json_string_value(value), storage) != 0)
 			cell_fail(kmem_last_error());
 	}
 	cell->run.params = storage;
@@ -115,11 +120,12 @@ static void parse_spec(struct cell *cell)
 	json_error_t error;
 
 	if (json_unpack_ex(cell->spec, &error, 0,
-			   "{s:s, s?o, s:s, s:I, s:I, s:o, s:b, s:F, s:F, s:I, s:I}", "allocator",
-			   &cell->allocator_spec, "libraries", &libraries, "workload", &workload,
-			   "size", &size, "threads", &threads, "params", &params, "check", &check,
-			   "time_s", &cell->time_s, "latency_time_s", &cell->latency_time_s, "ops",
-			   &ops, "seed", &seed) != 0)
+			   "{s:s, s?o, s:s, s:I, s:I, s:o, s:b, s:F, s:F, s:I, s:I}",
+			   "allocator", &cell->allocator_spec, "libraries", &libraries,
+			   "workload", &workload, "size", &size, "threads", &threads,
+			   "params", &params, "check", &check, "time_s", &cell->time_s,
+			   "latency_time_s", &cell->latency_time_s, "ops", &ops, "seed",
+			   &seed) != 0)
 		cell_fail(error.text);
 	register_libraries(libraries);
 	cell->run.workload = workload_find(workload);
@@ -165,8 +171,9 @@ static void create_allocator(struct cell *cell)
 {
 	const struct workload_ops *workload = cell->run.workload;
 	struct allocator_env env = {
-		.size_max_bytes = workload->size_max != NULL ? workload->size_max(&cell->run)
-							     : cell->run.size_bytes,
+		.size_max_bytes = workload->size_max != NULL
+					  ? workload->size_max(&cell->run)
+					  : cell->run.size_bytes,
 		.threads = cell->run.threads,
 		.check = cell->run.check,
 	};
@@ -217,7 +224,8 @@ int cmd_cell(int argc, char **argv)
 	create_allocator(&cell);
 	measure(&cell);
 	entry = cell_entry(&cell);
-	text = entry == NULL ? NULL : json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	text = entry == NULL ? NULL
+			     : json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (text == NULL)
 		cell_fail("cannot write the entry: out of memory");
 	write_result(text);

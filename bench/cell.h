@@ -32,20 +32,21 @@ struct cell {
 
 	struct workload_run run;
 	struct worker *workers; /* one per thread */
-	struct probe *probes;   /* one per thread */
+	struct probe *probes;	/* one per thread */
 	struct probe_shared *probe_shared;
-	unsigned int *cpus;     /* OS index of each thread's CPU */
+	unsigned int *cpus; /* OS index of each thread's CPU */
 	struct tsc_clock clock;
-	pthread_barrier_t barrier; /* of the worker threads, and main in the latency pass */
-	pthread_mutex_t lock;      /* perf */
+	pthread_barrier_t
+		barrier;      /* of the worker threads, and main in the latency pass */
+	pthread_mutex_t lock; /* perf */
 
 	/* throughput pass */
 	struct gbench_result timing;
-	uint64_t ops;              /* of all threads, in the run that counted */
-	struct perf_totals perf;   /* under lock */
+	uint64_t ops;		 /* of all threads, in the run that counted */
+	struct perf_totals perf; /* under lock */
 
 	/* latency pass */
-	uint64_t latency_quanta;   /* per thread */
+	uint64_t latency_quanta; /* per thread */
 	uint64_t live_bytes_max;
 
 	/* memory: the harness's own arenas are already subtracted */

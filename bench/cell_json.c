@@ -43,27 +43,31 @@ static json_t *histogram_json(const struct histogram *h, double ns_per_tick)
 	set(object, "mean", json_real(histogram_mean(h) * ns_per_tick));
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(percentiles); i++)
 		set(object, percentiles[i].name,
-		    json_real(histogram_quantile(h, percentiles[i].quantile) * ns_per_tick));
+		    json_real(histogram_quantile(h, percentiles[i].quantile) *
+			      ns_per_tick));
 	set_integer(object, "sub_bits", HISTOGRAM_BITS);
 	set(object, "ns_per_tick", json_real(ns_per_tick));
 	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		if (h->bucket[i] != 0)
-			json_array_append_new(buckets, json_pack("[i, I]", (int)i,
-								 (json_int_t)h->bucket[i]));
+			json_array_append_new(
+				buckets,
+				json_pack("[i, I]", (int)i, (json_int_t)h->bucket[i]));
 	}
 	set(object, "buckets", buckets);
 	return object;
 }
 
-static void add_percentiles(json_t *entry, const char *operation, const struct histogram *h,
-			    double ns_per_tick)
+static void add_percentiles(json_t *entry, const char *operation,
+			    const struct histogram *h, double ns_per_tick)
 {
 	char name[64];
 
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(percentiles); i++) {
-		snprintf(name, sizeof(name), "latency_%s_ns_%s", operation, percentiles[i].name);
+		snprintf(name, sizeof(name), "latency_%s_ns_%s", operation,
+			 percentiles[i].name);
 		set(entry, name,
-		    json_real(histogram_quantile(h, percentiles[i].quantile) * ns_per_tick));
+		    json_real(histogram_quantile(h, percentiles[i].quantile) *
+			      ns_per_tick));
 	}
 	snprintf(name, sizeof(name), "latency_%s_ns_max", operation);
 	set(entry, name, json_real((double)h->max * ns_per_tick));
@@ -86,7 +90,8 @@ static void add_latency(const struct cell *cell, json_t *entry, json_t *kmembenc
 		below += cell->probes[i].below_resolution;
 	}
 	set(latency, "unit", json_string("ns"));
-	set(latency, "clock_pair_ns", json_real((double)cell->clock.pair_ticks * ns_per_tick));
+	set(latency, "clock_pair_ns",
+	    json_real((double)cell->clock.pair_ticks * ns_per_tick));
 	set(latency, "clock_granularity_ns",
 	    json_real((double)cell->clock.granularity_ticks * ns_per_tick));
 	if (alloc->count + release->count > 0)
@@ -120,7 +125,8 @@ static void add_memory(const struct cell *cell, json_t *entry, json_t *kmembench
 	set(kmembench, "memory", memory);
 	set_integer(entry, "rss_bytes_live",
 		    growth(cell->live.rss_bytes, cell->before.rss_bytes));
-	set_integer(entry, "rss_bytes_peak", growth(cell->peak_bytes, cell->before.rss_bytes));
+	set_integer(entry, "rss_bytes_peak",
+		    growth(cell->peak_bytes, cell->before.rss_bytes));
 	set_integer(entry, "rss_bytes_final",
 		    growth(cell->final.rss_bytes, cell->before.rss_bytes));
 	set_integer(entry, "live_bytes_max", cell->live_bytes_max);
@@ -196,8 +202,9 @@ json_t *cell_entry(const struct cell *cell)
 	add_latency(cell, entry, kmembench);
 	add_memory(cell, entry, kmembench);
 	add_counters(cell, entry, kmembench);
-	set(kmembench, "numa", json_pack("{s:b, s:i}", "simulated", (int)phys_is_simulated(),
-					 "nodes", phys_nr_nodes() > 0 ? phys_nr_nodes() : 1));
+	set(kmembench, "numa",
+	    json_pack("{s:b, s:i}", "simulated", (int)phys_is_simulated(), "nodes",
+		      phys_nr_nodes() > 0 ? phys_nr_nodes() : 1));
 	set(entry, "kmembench", kmembench);
 	return entry;
 }

@@ -44,8 +44,8 @@ static void leave_thread(struct cell *cell, unsigned int index)
  * Google Benchmark holds all threads before the first and after the last
  * keep_running(), so nobody tears down while others still work.
  */
-static void throughput_body(void *arg, unsigned int index, gbench_keep_running keep_running,
-			    void *state)
+static void throughput_body(void *arg, unsigned int index,
+			    gbench_keep_running keep_running, void *state)
 {
 	struct cell *cell = arg;
 	struct worker *w = &cell->workers[index];
@@ -109,7 +109,8 @@ void cell_throughput_pass(struct cell *cell)
 
 		run_gbench(cell, 1);
 		per_quantum = cell->ops / threads > 0 ? cell->ops / threads : 1;
-		run_gbench(cell, (int64_t)((cell->ops_wanted + per_quantum - 1) / per_quantum));
+		run_gbench(cell,
+			   (int64_t)((cell->ops_wanted + per_quantum - 1) / per_quantum));
 	} else {
 		run_gbench(cell, 0);
 	}
@@ -185,7 +186,8 @@ void cell_latency_pass(struct cell *cell)
 		probe_init(&cell->probes[i], cell->probe_shared, &cell->clock, threads);
 		args[i] = (struct latency_thread){cell, i, &rendezvous};
 		if (pthread_create(&ids[i], NULL, latency_main, &args[i]) != 0)
-			cell_fail("cannot start a worker thread: lower -t or raise 'ulimit -u'");
+			cell_fail(
+				"cannot start a worker thread: lower -t or raise 'ulimit -u'");
 	}
 	pthread_barrier_wait(&rendezvous);
 	pthread_barrier_wait(&rendezvous);

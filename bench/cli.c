@@ -108,11 +108,13 @@ static const char *find_beside_program(const char *const *folders, size_t count,
 	slash = strrchr(program, '/');
 	*slash = '\0';
 	for (size_t i = 0; i < count; i++) {
-		if ((size_t)snprintf(buf, size, "%s/%s/%s", program, folders[i], name) < size &&
+		if ((size_t)snprintf(buf, size, "%s/%s/%s", program, folders[i], name) <
+			    size &&
 		    access(buf, R_OK) == 0)
 			return buf;
 	}
-	kmem_error(-1, "'%s' is neither beside '%s' nor installed with it", name, program);
+	kmem_error(-1, "'%s' is neither beside '%s' nor installed with it", name,
+		   program);
 	return NULL;
 }
 

@@ -17,7 +17,7 @@ enum exit_code {
 
 struct command {
 	const char *name;
-	const char *summary; /* lower case, no full stop */
+	const char *summary;		   /* lower case, no full stop */
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 	bool hidden;
 };
@@ -47,12 +47,13 @@ bool cli_help_or_version(int argc, char **argv, const char *help_text);
 /* True when stderr is a terminal that can redraw a line. */
 bool cli_stderr_is_terminal(void);
 
-/* Path of the running program, and of a data file of ours: "plots/x.gp", "results/schema.json".
- * Looks in $KMEMBENCH_DATADIR, next to the build folder, then in the installed place.
- * Returns buf, or NULL with an error text. */
+/* Path of the running program, and of a data file of ours: "plots/x.gp",
+ * "results/schema.json". Looks in $KMEMBENCH_DATADIR, next to the build folder, then in
+ * the installed place. Returns buf, or NULL with an error text. */
 const char *cli_program_path(char *buf, size_t size);
 const char *cli_data_path(const char *name, char *buf, size_t size);
-/* A shared object that is built beside the program ("libkmembench-record.so"), or installed. */
+/* A shared object that is built beside the program ("libkmembench-record.so"), or
+ * installed. */
 const char *cli_library_path(const char *name, char *buf, size_t size);
 
 int cmd_list(int argc, char **argv);

@@ -98,7 +98,8 @@ static int parse(struct run_command *r, int argc, char **argv)
 
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":a:w:s:t:p:o:qn", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":a:w:s:t:p:o:qn", long_options,
+				     NULL)) != -1) {
 		switch (option) {
 		case 'a': r->grid.allocators = optarg; break;
 		case 'w': r->grid.workloads = optarg; break;
@@ -117,7 +118,8 @@ static int parse(struct run_command *r, int argc, char **argv)
 				return code;
 			break;
 		default:
-			code = run_option("run", option, optarg, &r->plan, &r->seed_given);
+			code = run_option("run", option, optarg, &r->plan,
+					  &r->seed_given);
 			if (code == -1)
 				return cli_getopt_error("run", option, argv);
 			if (code != EXIT_DONE)
@@ -128,9 +130,11 @@ static int parse(struct run_command *r, int argc, char **argv)
 		return cli_usage_error("run", "unexpected argument '%s'", argv[optind]);
 	if (r->grid.allocators == NULL || r->grid.workloads == NULL)
 		return cli_usage_error("run", "%s is missing",
-				       r->grid.allocators == NULL ? "-a LIST" : "-w LIST");
+				       r->grid.allocators == NULL ? "-a LIST"
+								  : "-w LIST");
 	if (r->options.resume && r->options.out == NULL)
-		return cli_usage_error("run", "--resume needs the -o FILE of the interrupted run");
+		return cli_usage_error(
+			"run", "--resume needs the -o FILE of the interrupted run");
 	return EXIT_DONE;
 }
 
@@ -140,7 +144,8 @@ static int measure(struct run_command *r)
 	int code;
 
 	if (r->plan.count == 0) {
-		cli_error("nothing to run: none of the allocators that were named is installed");
+		cli_error(
+			"nothing to run: none of the allocators that were named is installed");
 		return EXIT_NOT_SUPPORTED;
 	}
 	if (r->dry_run) {
@@ -150,7 +155,8 @@ static int measure(struct run_command *r)
 	code = campaign_run(&r->plan, &r->options, &result);
 	if (result.root != NULL) {
 		if (r->json)
-			json_dumpf(result.root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+			json_dumpf(result.root, stdout,
+				   JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 		else
 			campaign_print(result.root);
 		json_decref(result.root);

@@ -88,8 +88,8 @@ static int parse_shard(struct sweep *s, const char *text)
 
 	if (sscanf(text, "%u/%u%c", &s->options.shard, &s->options.shards, &end) != 2 ||
 	    s->options.shard < 1 || s->options.shard > s->options.shards)
-		return cli_usage_error("sweep", "'%s' is not a shard: write I/N, such as 1/4",
-				       text);
+		return cli_usage_error(
+			"sweep", "'%s' is not a shard: write I/N, such as 1/4", text);
 	return EXIT_DONE;
 }
 
@@ -125,7 +125,8 @@ static int parse(struct sweep *s, int argc, char **argv, struct override *overri
 	if (code != EXIT_DONE)
 		return code;
 	if (argc - optind > 1)
-		return cli_usage_error("sweep", "unexpected argument '%s': one job file at most",
+		return cli_usage_error("sweep",
+				       "unexpected argument '%s': one job file at most",
 				       argv[optind + 1]);
 	s->jobfile = argc > optind ? argv[optind] : NULL;
 	if (s->options.resume && s->dir == NULL)
@@ -151,7 +152,8 @@ static void choose_folder(struct sweep *s)
 	length = (int)strcspn(base, ".");
 	localtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	snprintf(s->dir_default, sizeof(s->dir_default), "results/%.*s-%s", length, base, stamp);
+	snprintf(s->dir_default, sizeof(s->dir_default), "results/%.*s-%s", length, base,
+		 stamp);
 	s->dir = s->dir_default;
 }
 
@@ -203,19 +205,21 @@ static int record_words(struct sweep *s, const struct job_section *section, char
 
 	/* The trace is named after the program: "sqlite3-1.kmt". */
 	if ((size_t)snprintf(s->trace, sizeof(s->trace), "%s/%s-%u.kmt", s->dir,
-			     slash != NULL ? slash + 1 : words[0], ++s->traces) >=
-	    sizeof(s->trace)) {
-		cli_error("cannot record for section [%s]: the path is too long", section->name);
+			     slash != NULL ? slash + 1 : words[0],
+			     ++s->traces) >= sizeof(s->trace)) {
+		cli_error("cannot record for section [%s]: the path is too long",
+			  section->name);
 		return -ENAMETOOLONG;
 	}
 	if (s->options.resume && access(s->trace, R_OK) == 0)
 		return 0;
 	err = record_quietly(s->trace, words, &summary);
 	if (err != 0)
-		cli_error("cannot record '%s' for section [%s]: %s", words[0], section->name,
-			  kmem_last_error());
+		cli_error("cannot record '%s' for section [%s]: %s", words[0],
+			  section->name, kmem_last_error());
 	else if (!s->options.quiet)
-		fprintf(stderr, "recorded %s: %llu events of %u thread%s, at most %.1f MiB live\n",
+		fprintf(stderr,
+			"recorded %s: %llu events of %u thread%s, at most %.1f MiB live\n",
 			words[0], (unsigned long long)summary.events, summary.threads,
 			summary.threads == 1 ? "" : "s",
 			(double)summary.live_bytes_max / (1 << 20));
@@ -231,9 +235,10 @@ static const char *record_section(const struct job_section *section, void *arg)
 
 	if (wordexp(section->record, &words, WRDE_NOCMD | WRDE_UNDEF) != 0 ||
 	    words.we_wordc == 0) {
-		cli_error("cannot plan the job: section [%s]: 'record = %s' is not quoted as a "
-			  "shell would want it",
-			  section->name, section->record);
+		cli_error(
+			"cannot plan the job: section [%s]: 'record = %s' is not quoted as a "
+			"shell would want it",
+			section->name, section->record);
 		return NULL;
 	}
 	err = record_words(s, section, words.we_wordv);
@@ -244,8 +249,8 @@ static const char *record_section(const struct job_section *section, void *arg)
 static int plan_sweep(struct sweep *s, const struct override *overrides, size_t count)
 {
 	int err = s->jobfile != NULL ? job_read_file(s->jobfile, &s->job, &s->plan)
-				     : job_read_text(job_quick, "the quick sweep", &s->job,
-						     &s->plan);
+				     : job_read_text(job_quick, "the quick sweep",
+						     &s->job, &s->plan);
 
 	if (err != 0)
 		return EXIT_USAGE;
@@ -303,7 +308,8 @@ static int draw(const struct sweep *s)
 	int code = EXIT_DONE;
 
 	if ((size_t)snprintf(plots, sizeof(plots), "%s/plots", s->dir) >= sizeof(plots) ||
-	    (size_t)snprintf(report, sizeof(report), "%s/report.html", s->dir) >= sizeof(report))
+	    (size_t)snprintf(report, sizeof(report), "%s/report.html", s->dir) >=
+		    sizeof(report))
 		return EXIT_USAGE;
 	if (plot_results(&results, 1, plots, PLOT_SVG | PLOT_PNG, NULL) != 0) {
 		cli_error("cannot draw plots: %s", kmem_last_error());

@@ -120,10 +120,11 @@ static void add_hwloc(json_t *machine, json_t *context)
 			    topology, synthetic, sizeof(synthetic),
 			    HWLOC_TOPOLOGY_EXPORT_SYNTHETIC_FLAG_NO_ATTRS) > 0)
 			json_object_set_new(machine, "topology", json_string(synthetic));
-		json_object_set_new(
-			machine, "numa_nodes",
-			json_integer(hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE)));
-		for (hwloc_obj_type_t t = HWLOC_OBJ_L1CACHE; t <= HWLOC_OBJ_L3ICACHE; t++) {
+		json_object_set_new(machine, "numa_nodes",
+				    json_integer(hwloc_get_nbobjs_by_type(
+					    topology, HWLOC_OBJ_NUMANODE)));
+		for (hwloc_obj_type_t t = HWLOC_OBJ_L1CACHE; t <= HWLOC_OBJ_L3ICACHE;
+		     t++) {
 			hwloc_obj_t o = hwloc_get_obj_by_type(topology, t, 0);
 
 			if (o == NULL)
@@ -131,8 +132,10 @@ static void add_hwloc(json_t *machine, json_t *context)
 			json_array_append_new(
 				caches,
 				json_pack("{s:s, s:i, s:I, s:i}", "type",
-					  o->attr->cache.type == HWLOC_OBJ_CACHE_DATA ? "Data"
-					  : o->attr->cache.type == HWLOC_OBJ_CACHE_INSTRUCTION
+					  o->attr->cache.type == HWLOC_OBJ_CACHE_DATA
+						  ? "Data"
+					  : o->attr->cache.type ==
+							  HWLOC_OBJ_CACHE_INSTRUCTION
 						  ? "Instruction"
 						  : "Unified",
 					  "level", (int)o->attr->cache.depth, "size",
@@ -160,7 +163,8 @@ static json_t *machine_json(json_t *context)
 		json_object_set_new(machine, "architecture", json_string(uts.machine));
 	}
 	json_object_set_new(machine, "glibc", json_string(gnu_get_libc_version()));
-	set_line(machine, "governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+	set_line(machine, "governor",
+		 "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
 	set_line(machine, "thp", "/sys/kernel/mm/transparent_hugepage/enabled");
 	set_line(machine, "smt", "/sys/devices/system/cpu/smt/control");
 	set_line(machine, "clocksource",
@@ -185,15 +189,18 @@ static json_t *command_line_json(int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		json_t *word = json_string(argv[i]);
 
-		json_array_append_new(words, word != NULL ? word : json_string("(not UTF-8)"));
+		json_array_append_new(words,
+				      word != NULL ? word : json_string("(not UTF-8)"));
 	}
 	return words;
 }
 
-static json_t *kmembench_json(const struct plan *plan, int argc, char **argv, json_t *context)
+static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
+			      json_t *context)
 {
 	struct tsc_clock clock;
-	double latency = plan->latency_time_s < 0 ? plan->time_s / 2 : plan->latency_time_s;
+	double latency = plan->latency_time_s < 0 ? plan->time_s / 2
+						  : plan->latency_time_s;
 
 	tsc_calibrate(&clock);
 	return json_pack(
@@ -201,10 +208,11 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv, js
 		"s:s, s:O}",
 		"schema_version", RESULTS_SCHEMA_VERSION, "version", KMEMBENCH_VERSION,
 		"git_revision", KMEMBENCH_GIT_REVISION, "complete", 1, "cells_planned",
-		(json_int_t)plan->count, "command_line", command_line_json(argc, argv), "seed",
-		(json_int_t)plan->seed, "reps", (int)plan->reps, "time_s", plan->time_s,
-		"latency_time_s", latency, "ops", (json_int_t)plan->ops, "machine",
-		machine_json(context), "clock", "ns_per_tick", clock.ns_per_tick, "pair_ns",
+		(json_int_t)plan->count, "command_line", command_line_json(argc, argv),
+		"seed", (json_int_t)plan->seed, "reps", (int)plan->reps, "time_s",
+		plan->time_s, "latency_time_s", latency, "ops", (json_int_t)plan->ops,
+		"machine", machine_json(context), "clock", "ns_per_tick",
+		clock.ns_per_tick, "pair_ns",
 		(double)clock.pair_ticks * clock.ns_per_tick, "granularity_ns",
 		(double)clock.granularity_ticks * clock.ns_per_tick, "google_benchmark",
 		gbench_version(), "skipped", plan->skipped);
@@ -225,15 +233,19 @@ json_t *context_json(const struct plan *plan, int argc, char **argv)
 	if (gethostname(text, sizeof(text)) == 0)
 		json_object_set_new(context, "host_name", json_string(text));
 	json_object_set_new(context, "executable", json_string("kmembench"));
-	json_object_set_new(context, "num_cpus", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
+	json_object_set_new(context, "num_cpus",
+			    json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
 	if (cpuinfo_field("cpu MHz", text, sizeof(text)))
 		mhz = atof(text);
-	json_object_set_new(context, "mhz_per_cpu", json_integer((json_int_t)(mhz + 0.5)));
+	json_object_set_new(context, "mhz_per_cpu",
+			    json_integer((json_int_t)(mhz + 0.5)));
 	json_object_set_new(
 		context, "cpu_scaling_enabled",
-		json_boolean(first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
-					text, sizeof(text)) &&
-			     strcmp(text, "performance") != 0));
+		json_boolean(
+			first_line(
+				"/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+				text, sizeof(text)) &&
+			strcmp(text, "performance") != 0));
 	if (getloadavg(load, 3) == 3)
 		json_object_set_new(context, "load_avg",
 				    json_pack("[f, f, f]", load[0], load[1], load[2]));
@@ -242,22 +254,26 @@ json_t *context_json(const struct plan *plan, int argc, char **argv)
 #else
 	json_object_set_new(context, "library_build_type", json_string("debug"));
 #endif
-	json_object_set_new(context, "kmembench", kmembench_json(plan, argc, argv, context));
+	json_object_set_new(context, "kmembench",
+			    kmembench_json(plan, argc, argv, context));
 	return context;
 }
 
 void context_warn(const json_t *context)
 {
 	const json_t *load = json_array_get(json_object_get(context, "load_avg"), 0);
-	const char *build = json_string_value(json_object_get(context, "library_build_type"));
+	const char *build =
+		json_string_value(json_object_get(context, "library_build_type"));
 	double cpus = json_number_value(json_object_get(context, "num_cpus"));
 
 	if (json_is_true(json_object_get(context, "cpu_scaling_enabled")))
-		cli_warn("the clock frequency varies: 'cpupower frequency-set -g performance' "
-			 "fixes it");
+		cli_warn(
+			"the clock frequency varies: 'cpupower frequency-set -g performance' "
+			"fixes it");
 	if (load != NULL && cpus > 0 && json_number_value(load) > 0.5 * cpus)
-		cli_warn("the machine is busy (load %.1f on %.0f CPUs): figures will scatter",
-			 json_number_value(load), cpus);
+		cli_warn(
+			"the machine is busy (load %.1f on %.0f CPUs): figures will scatter",
+			json_number_value(load), cpus);
 	if (build != NULL && strcmp(build, "debug") == 0)
 		cli_warn("this program was built without optimisation: build with "
 			 "CFLAGS='-O2 -g' before believing a figure");

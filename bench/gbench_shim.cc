@@ -46,12 +46,16 @@ int gbench_run(const struct gbench_request *request, struct gbench_result *resul
 	CapturingReporter reporter;
 
 	benchmark::ClearRegisteredBenchmarks();
-	auto *b = benchmark::RegisterBenchmark(request->name, [request](benchmark::State &state) {
-		request->body(request->arg, static_cast<unsigned int>(state.thread_index()),
-			      keep_running, &state);
-	});
+	auto *b = benchmark::RegisterBenchmark(
+		request->name, [request](benchmark::State &state) {
+			request->body(request->arg,
+				      static_cast<unsigned int>(state.thread_index()),
+				      keep_running, &state);
+		});
 	/* CPU time of the whole process: workloads may start threads of their own. */
-	b->Threads(static_cast<int>(request->threads))->UseRealTime()->MeasureProcessCPUTime();
+	b->Threads(static_cast<int>(request->threads))
+		->UseRealTime()
+		->MeasureProcessCPUTime();
 	if (request->iterations > 0)
 		b->Iterations(request->iterations);
 	else

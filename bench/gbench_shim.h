@@ -22,8 +22,8 @@ typedef bool (*gbench_keep_running)(void *state);
 struct gbench_request {
 	const char *name;
 	unsigned int threads;
-	double min_time_s;   /* iterations grow until a run takes this long */
-	int64_t iterations;  /* per thread; 0: by min_time_s */
+	double min_time_s;  /* iterations grow until a run takes this long */
+	int64_t iterations; /* per thread; 0: by min_time_s */
 	/* Called in each thread, several times while the library calibrates. What it does
 	 * before the first and after the last keep_running() is not timed. */
 	void (*body)(void *arg, unsigned int thread, gbench_keep_running keep_running,
@@ -33,8 +33,8 @@ struct gbench_request {
 
 struct gbench_result {
 	int64_t iterations; /* of all threads together, in the run that counted */
-	double real_s;      /* wall time of that run, mean over the threads */
-	double cpu_s;       /* CPU time of all threads together */
+	double real_s;	    /* wall time of that run, mean over the threads */
+	double cpu_s;	    /* CPU time of all threads together */
 };
 
 /* 0, or -1 when the library reported nothing. */

@@ -100,7 +100,8 @@ static bool global_number(struct reader *r, const char *key, const char *value, 
 
 static bool parse_switch(const char *value, bool *out)
 {
-	if (strcmp(value, "on") == 0 || strcmp(value, "yes") == 0 || strcmp(value, "1") == 0)
+	if (strcmp(value, "on") == 0 || strcmp(value, "yes") == 0 ||
+	    strcmp(value, "1") == 0)
 		*out = true;
 	else if (strcmp(value, "off") == 0 || strcmp(value, "no") == 0 ||
 		 strcmp(value, "0") == 0)
@@ -111,21 +112,24 @@ static bool parse_switch(const char *value, bool *out)
 }
 
 /* inih's handler: 1 when the line is good. */
-static int on_pair(void *user, const char *section_name, const char *key, const char *value)
+static int on_pair(void *user, const char *section_name, const char *key,
+		   const char *value)
 {
 	struct reader *r = user;
 	struct job_section *section;
 	bool ok;
 
 	if (*section_name == '\0') {
-		cli_error("cannot read the job: '%s' stands before the first [section]", key);
+		cli_error("cannot read the job: '%s' stands before the first [section]",
+			  key);
 		r->failed = true;
 		return 0;
 	}
 	section = section_of(r->job, section_name);
 	if (section == &r->job->global && global_number(r, key, value, &ok)) {
 		if (!ok) {
-			cli_error("cannot read the job: '%s = %s' is out of range", key, value);
+			cli_error("cannot read the job: '%s = %s' is out of range", key,
+				  value);
 			r->failed = true;
 		}
 		return ok;
@@ -158,9 +162,10 @@ static int finish(struct reader *r, const char *name, int line)
 	if (line < 0)
 		cli_error("cannot read job file '%s': %s", name, strerror(errno));
 	else
-		cli_error("cannot read job file '%s': line %d is not understood ('%s --help' "
-			  "shows the format)",
-			  name, line, "kmembench sweep");
+		cli_error(
+			"cannot read job file '%s': line %d is not understood ('%s --help' "
+			"shows the format)",
+			name, line, "kmembench sweep");
 	job_release(r->job);
 	return -EINVAL;
 }
@@ -207,7 +212,8 @@ static const char *either(const char *own, const char *global)
 	return own != NULL ? own : global;
 }
 
-/* A recording is replayed by its own number of threads unless the section says another. */
+/* A recording is replayed by its own number of threads unless the section says another.
+ */
 static int use_trace(struct job_section *s, struct grid *grid, char *threads, size_t size,
 		     const char *path)
 {
@@ -228,7 +234,8 @@ static int use_trace(struct job_section *s, struct grid *grid, char *threads, si
 }
 
 int job_plan(struct job *job, struct plan *plan,
-	     const char *(*trace)(const struct job_section *section, void *arg), void *arg)
+	     const char *(*trace)(const struct job_section *section, void *arg),
+	     void *arg)
 {
 	if (job->count == 0) {
 		cli_error("cannot plan the job: it has no section but [global]");

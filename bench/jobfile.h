@@ -54,7 +54,8 @@ void job_release(struct job *job);
  * and gives the trace's path (owned by the job). 0 or -EINVAL, with a message.
  */
 int job_plan(struct job *job, struct plan *plan,
-	     const char *(*trace)(const struct job_section *section, void *arg), void *arg);
+	     const char *(*trace)(const struct job_section *section, void *arg),
+	     void *arg);
 
 /* The built-in quick sweep. */
 extern const char job_quick[];

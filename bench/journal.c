@@ -23,11 +23,12 @@ static char *journal_path(const char *out)
 static int write_header(struct journal *j, uint64_t plan_hash, uint64_t seed)
 {
 	fprintf(j->file,
-		"{\"kmembench_journal\": 1, \"plan\": \"%016" PRIx64 "\", \"seed\": %" PRIu64
-		"}\n",
+		"{\"kmembench_journal\": 1, \"plan\": \"%016" PRIx64
+		"\", \"seed\": %" PRIu64 "}\n",
 		plan_hash, seed);
 	if (fflush(j->file) != 0)
-		return kmem_error(-EIO, "cannot write '%s': %s", j->path, strerror(errno));
+		return kmem_error(-EIO, "cannot write '%s': %s", j->path,
+				  strerror(errno));
 	return 0;
 }
 
@@ -39,12 +40,14 @@ int journal_create(struct journal *j, const char *out, uint64_t plan_hash, uint6
 		int err = -errno;
 
 		if (err == -EEXIST)
-			kmem_error(err,
-				   "'%s' holds the cells of an interrupted run: add --resume to go "
-				   "on with it, or remove it",
-				   j->path);
+			kmem_error(
+				err,
+				"'%s' holds the cells of an interrupted run: add --resume to go "
+				"on with it, or remove it",
+				j->path);
 		else
-			kmem_error(err, "cannot create '%s': %s", j->path, strerror(-err));
+			kmem_error(err, "cannot create '%s': %s", j->path,
+				   strerror(-err));
 		free(j->path);
 		j->path = NULL;
 		return err;
@@ -69,10 +72,11 @@ static int read_header(const struct journal *j, FILE *file, uint64_t plan_hash,
 	if (plan == NULL || json_object_get(header, "kmembench_journal") == NULL)
 		err = kmem_error(-EINVAL, "'%s' is not a journal of kmembench", j->path);
 	else if (strcmp(plan, hash) != 0)
-		err = kmem_error(-EINVAL,
-				 "'%s' belongs to another plan: resume with the command and the "
-				 "job file that began it",
-				 j->path);
+		err = kmem_error(
+			-EINVAL,
+			"'%s' belongs to another plan: resume with the command and the "
+			"job file that began it",
+			j->path);
 	else
 		*seed = (uint64_t)json_integer_value(json_object_get(header, "seed"));
 	json_decref(header);
@@ -97,7 +101,8 @@ static int read_entries(FILE *file, long *end,
 			break;
 		}
 		err = fn((size_t)json_integer_value(json_object_get(record, "cell")),
-			 (unsigned int)json_integer_value(json_object_get(record, "block")),
+			 (unsigned int)json_integer_value(
+				 json_object_get(record, "block")),
 			 entry, arg);
 		json_decref(record);
 		*end = ftell(file);
@@ -118,14 +123,16 @@ int journal_resume(struct journal *j, const char *out, uint64_t plan_hash, uint6
 	file = fopen(j->path, "r+e");
 	if (file == NULL) {
 		err = -errno;
-		kmem_error(err, "there is no journal '%s' (%s): nothing was interrupted here",
+		kmem_error(err,
+			   "there is no journal '%s' (%s): nothing was interrupted here",
 			   j->path, strerror(errno));
 		goto no_file;
 	}
 	err = read_header(j, file, plan_hash, seed);
 	if (err == 0)
 		err = read_entries(file, &end, fn, arg);
-	if (err == 0 && (ftruncate(fileno(file), end) != 0 || fseek(file, end, SEEK_SET) != 0))
+	if (err == 0 &&
+	    (ftruncate(fileno(file), end) != 0 || fseek(file, end, SEEK_SET) != 0))
 		err = kmem_error(-errno, "cannot go on writing '%s': %s", j->path,
 				 strerror(errno));
 	if (err == 0) {

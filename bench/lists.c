@@ -49,7 +49,8 @@ int list_split(const char *text, struct string_list *list)
 			end--;
 		if (end == p) {
 			string_list_release(list);
-			return kmem_error(-EINVAL, "the list '%s' has an empty item", text);
+			return kmem_error(-EINVAL, "the list '%s' has an empty item",
+					  text);
 		}
 		if (append(list, p, (size_t)(end - p)) != 0) {
 			string_list_release(list);
@@ -125,15 +126,16 @@ static int add_item(char *item, const char *what, uint64_t **values, size_t *cou
 	    (dots != NULL && kmem_parse_size(dots + 2, &high) != 0) || low == 0) {
 		if (dots != NULL)
 			*dots = '.';
-		return kmem_error(-EINVAL, "'%s' is not a %s: give a number such as 64 or 4K, or "
-					   "a range such as 16..1K",
+		return kmem_error(-EINVAL,
+				  "'%s' is not a %s: give a number such as 64 or 4K, or "
+				  "a range such as 16..1K",
 				  item, what);
 	}
 	if (dots == NULL)
 		return add_number(values, count, low);
 	if (high < low)
-		return kmem_error(-EINVAL, "the %s range '%s..%s' ends before it starts", what,
-				  item, dots + 2);
+		return kmem_error(-EINVAL, "the %s range '%s..%s' ends before it starts",
+				  what, item, dots + 2);
 	for (uint64_t v = low; v <= high && err == 0; v *= 2)
 		err = add_number(values, count, v);
 	if (err == 0 && (*values)[*count - 1] != high)

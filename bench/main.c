@@ -6,15 +6,18 @@
 #include <kmem/options.h>
 
 static const struct command commands[] = {
-	{"list", "allocators, workloads, their options, and the metrics", cmd_list, false},
-	{"topology", "nodes, caches and CPUs of this machine or of a description", cmd_topology,
+	{"list", "allocators, workloads, their options, and the metrics", cmd_list,
 	 false},
-	{"run", "measure the grid of allocators, workloads, sizes and threads that is named",
+	{"topology", "nodes, caches and CPUs of this machine or of a description",
+	 cmd_topology, false},
+	{"run",
+	 "measure the grid of allocators, workloads, sizes and threads that is named",
 	 cmd_run, false},
-	{"sweep", "measure the grid of a job file, or the built-in quick sweep", cmd_sweep, false},
+	{"sweep", "measure the grid of a job file, or the built-in quick sweep",
+	 cmd_sweep, false},
 	{"merge", "join results files of one sweep's shards", cmd_merge, false},
-	{"compare", "ratios with confidence intervals and a verdict for each cell", cmd_compare,
-	 false},
+	{"compare", "ratios with confidence intervals and a verdict for each cell",
+	 cmd_compare, false},
 	{"plot", "draw the plots that results support", cmd_plot, false},
 	{"report", "write one self-contained HTML page", cmd_report, false},
 	{"record", "record the allocations of a program", cmd_record, false},
@@ -39,7 +42,8 @@ static void print_help(FILE *out)
 	      out);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(commands); i++) {
 		if (!commands[i].hidden)
-			fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+			fprintf(out, "  %-9s %s\n", commands[i].name,
+				commands[i].summary);
 	}
 	fputs("\n'kmembench COMMAND --help' explains a command; --version prints the version.\n"
 	      "Exit codes: 0 done, 1 regression found, 2 usage, 3 a cell failed, 4 not\n"

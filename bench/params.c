@@ -37,7 +37,8 @@ static int add_param(const struct kmem_option *option, size_t base, void *arg)
 	uint64_t hash;
 
 	kmem_option_format(option, target->config + base, value, sizeof(value));
-	if (option->type == KMEM_OPT_STRING && value[0] != '\0' && hash_file(value, &hash)) {
+	if (option->type == KMEM_OPT_STRING && value[0] != '\0' &&
+	    hash_file(value, &hash)) {
 		slash = strrchr(value, '/');
 		snprintf(named, sizeof(named), "%.400s@%016" PRIx64,
 			 slash != NULL ? slash + 1 : value, hash);

@@ -9,8 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CACHE_MISS(cache)                                                                  \
-	((cache) | PERF_COUNT_HW_CACHE_OP_READ << 8 | PERF_COUNT_HW_CACHE_RESULT_MISS << 16)
+#define CACHE_MISS(cache)                             \
+	((cache) | PERF_COUNT_HW_CACHE_OP_READ << 8 | \
+	 PERF_COUNT_HW_CACHE_RESULT_MISS << 16)
 
 static const struct {
 	const char *name;
@@ -18,14 +19,16 @@ static const struct {
 	uint64_t config;
 	int leader; /* the counter that leads its group; itself for a leader; -1: alone */
 } events[NR_PERF_COUNTERS] = {
-	[PERF_PAGE_FAULTS] = {"page_faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, -1},
+	[PERF_PAGE_FAULTS] = {"page_faults", PERF_TYPE_SOFTWARE,
+			      PERF_COUNT_SW_PAGE_FAULTS, -1},
 	[PERF_CONTEXT_SWITCHES] = {"context_switches", PERF_TYPE_SOFTWARE,
 				   PERF_COUNT_SW_CONTEXT_SWITCHES, -1},
 	[PERF_CPU_MIGRATIONS] = {"cpu_migrations", PERF_TYPE_SOFTWARE,
 				 PERF_COUNT_SW_CPU_MIGRATIONS, -1},
-	[PERF_CYCLES] = {"cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, PERF_CYCLES},
-	[PERF_INSTRUCTIONS] = {"instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS,
-			       PERF_CYCLES},
+	[PERF_CYCLES] = {"cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES,
+			 PERF_CYCLES},
+	[PERF_INSTRUCTIONS] = {"instructions", PERF_TYPE_HARDWARE,
+			       PERF_COUNT_HW_INSTRUCTIONS, PERF_CYCLES},
 	[PERF_BRANCH_MISSES] = {"branch_misses", PERF_TYPE_HARDWARE,
 				PERF_COUNT_HW_BRANCH_MISSES, PERF_CYCLES},
 	[PERF_L1D_MISSES] = {"l1d_misses", PERF_TYPE_HW_CACHE,
@@ -60,8 +63,10 @@ static int open_event(enum perf_counter counter, const struct perf_counters *c)
 	attr.disabled = leads;
 	attr.inherit = 1; /* threads that the workload starts count with their starter */
 	attr.exclude_hv = 1;
-	attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
-	fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, group_fd, PERF_FLAG_FD_CLOEXEC);
+	attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED |
+			   PERF_FORMAT_TOTAL_TIME_RUNNING;
+	fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, group_fd,
+			  PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0 && (errno == EACCES || errno == EPERM) &&
 	    counter != PERF_CONTEXT_SWITCHES && counter != PERF_CPU_MIGRATIONS) {
 		/* Without privilege the user-space half may still be counted. */
@@ -112,7 +117,8 @@ void perf_counters_close(struct perf_counters *c, struct perf_totals *totals)
 		else
 			totals->present[i] = totals->present[i] && ok;
 		if (ok)
-			totals->value[i] += (double)r.value * ((double)r.enabled / (double)r.running);
+			totals->value[i] += (double)r.value *
+					    ((double)r.enabled / (double)r.running);
 		else if (totals->error[i] == 0)
 			totals->error[i] = c->error[i] != 0 ? c->error[i] : EBUSY;
 		if (c->fd[i] >= 0)
@@ -134,11 +140,8 @@ const char *perf_counter_reason(enum perf_counter counter, int error)
 	case EACCES:
 	case EPERM:
 		return "not permitted: lower kernel.perf_event_paranoid or run with CAP_PERFMON";
-	case ENOSYS:
-		return "this kernel has no perf_event_open";
-	case EBUSY:
-		return "the counters were in use by others";
-	default:
-		return strerror(error);
+	case ENOSYS: return "this kernel has no perf_event_open";
+	case EBUSY: return "the counters were in use by others";
+	default: return strerror(error);
 	}
 }

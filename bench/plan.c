@@ -22,12 +22,12 @@ struct expansion {
 	struct plan *plan;
 	const struct grid *grid;
 	const struct workload_ops *workload;
-	void *config;   /* the workload's parameters */
+	void *config;	/* the workload's parameters */
 	json_t *params; /* as strings */
 	enum touch_rule touch;
 	struct string_list allocators;
-	size_t added;          /* cells of this workload */
-	char refused[512];     /* why its last impossible combination was left out */
+	size_t added;	   /* cells of this workload */
+	char refused[512]; /* why its last impossible combination was left out */
 };
 
 void plan_init(struct plan *plan)
@@ -62,7 +62,8 @@ int plan_add_library(struct plan *plan, const char *text)
 	int err;
 
 	if (equals == NULL || equals == text || equals[1] == '\0') {
-		cli_error("cannot add library '%s': write NAME=/path/to/library.so", text);
+		cli_error("cannot add library '%s': write NAME=/path/to/library.so",
+			  text);
 		return -EINVAL;
 	}
 	if (realpath(equals + 1, path) == NULL) {
@@ -87,18 +88,20 @@ static char *cell_key(const struct plan_cell *cell, bool whole_paths)
 	const char *name;
 	json_t *value;
 
-	n = (size_t)snprintf(text, sizeof(text), "%s/%s", cell->workload->name, cell->allocator);
+	n = (size_t)snprintf(text, sizeof(text), "%s/%s", cell->workload->name,
+			     cell->allocator);
 	if (cell->size_bytes != 0)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "/size:%llu",
 				      (unsigned long long)cell->size_bytes);
-	json_object_foreach(cell->params, name, value) {
+	json_object_foreach (cell->params, name, value) {
 		const char *shown = json_string_value(value);
 		const char *slash = strrchr(shown, '/');
 
 		if (slash != NULL && !whole_paths)
 			shown = slash + 1;
 		if (n < sizeof(text))
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "/%s:%s", name, shown);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "/%s:%s", name,
+					      shown);
 	}
 	if (n < sizeof(text))
 		snprintf(text + n, sizeof(text) - n, "/threads:%u%s", cell->threads,
@@ -148,8 +151,9 @@ static bool already_skipped(const struct plan *plan, const char *name)
 	size_t i;
 	json_t *entry;
 
-	json_array_foreach(plan->skipped, i, entry) {
-		if (strcmp(json_string_value(json_object_get(entry, "allocator")), name) == 0)
+	json_array_foreach (plan->skipped, i, entry) {
+		if (strcmp(json_string_value(json_object_get(entry, "allocator")),
+			   name) == 0)
 			return true;
 	}
 	return false;
@@ -164,10 +168,10 @@ static bool allocator_is_here(struct plan *plan, const struct allocator_ops *ops
 		const char *reason = kmem_last_error();
 
 		cli_warn("skipping allocator '%s': %s", ops->name, reason);
-		json_array_append_new(plan->skipped,
-				      json_pack("{s:s, s:s, s:s}", "allocator", ops->name,
-						"package", ops->package ? ops->package : "",
-						"reason", reason));
+		json_array_append_new(
+			plan->skipped,
+			json_pack("{s:s, s:s, s:s}", "allocator", ops->name, "package",
+				  ops->package ? ops->package : "", "reason", reason));
 	}
 	return false;
 }
@@ -185,11 +189,13 @@ static int refuse(const char *fmt, ...)
 	return -EINVAL;
 }
 
-static enum touch_rule touch_rule(enum touch_rule given, const struct workload_ops *workload)
+static enum touch_rule touch_rule(enum touch_rule given,
+				  const struct workload_ops *workload)
 {
 	if (given != TOUCH_DEFAULT)
 		return given;
-	return workload->default_touch != TOUCH_DEFAULT ? workload->default_touch : TOUCH_NONE;
+	return workload->default_touch != TOUCH_DEFAULT ? workload->default_touch
+							: TOUCH_NONE;
 }
 
 /* All allocators for one size and thread count: a group. */
@@ -212,15 +218,16 @@ static int expand_allocators(struct expansion *x, uint64_t size, unsigned int th
 		if (allocator_spec_check(x->allocators.item[i], &ops) != 0)
 			return refuse("%s", kmem_last_error());
 		if (workload_validate(&run, ops) != 0) {
-			/* A missing capability is a mistake in the grid; a size or a count
-			 * that this workload cannot have is left out. */
+			/* A missing capability is a mistake in the grid; a size or a
+			 * count that this workload cannot have is left out. */
 			if ((needed & ~ops->caps) != 0)
 				return refuse("%s", kmem_last_error());
 			snprintf(x->refused, sizeof(x->refused), "%s", kmem_last_error());
-			cli_warn("leaving out %s on %s with size %llu and %u thread%s: %s",
-				 x->workload->name, x->allocators.item[i],
-				 (unsigned long long)size, threads, threads == 1 ? "" : "s",
-				 x->refused);
+			cli_warn(
+				"leaving out %s on %s with size %llu and %u thread%s: %s",
+				x->workload->name, x->allocators.item[i],
+				(unsigned long long)size, threads,
+				threads == 1 ? "" : "s", x->refused);
 			continue;
 		}
 		x->added++;
@@ -288,8 +295,9 @@ static int assign(struct expansion *x, const char *name, const char *value)
 				return 0;
 			}
 		}
-		return refuse("unknown touch rule '%s': it is none, ends, pages, full or default",
-			      value);
+		return refuse(
+			"unknown touch rule '%s': it is none, ends, pages, full or default",
+			value);
 	}
 	if (kmem_options_set(x->workload->params, name, value, x->config) != 0)
 		return refuse("workload '%s': %s", x->workload->name, kmem_last_error());
@@ -350,7 +358,7 @@ static json_t *params_of(const struct grid *grid, const struct workload_ops *wor
 
 	if (grid->touch != NULL)
 		json_object_set_new(lists, "touch", json_string(grid->touch));
-	json_object_foreach(grid->params, name, value) {
+	json_object_foreach (grid->params, name, value) {
 		if (workload_has_param(workload, name))
 			json_object_set(lists, name, value);
 	}
@@ -360,8 +368,9 @@ static json_t *params_of(const struct grid *grid, const struct workload_ops *wor
 
 			if (equals != NULL)
 				*equals = '\0';
-			json_object_set_new(lists, pieces.item[i],
-					    json_string(equals != NULL ? equals + 1 : "on"));
+			json_object_set_new(
+				lists, pieces.item[i],
+				json_string(equals != NULL ? equals + 1 : "on"));
 		}
 		string_list_release(&pieces);
 	}
@@ -388,7 +397,8 @@ static int expand_workload(struct plan *plan, const struct grid *grid, const cha
 	if (err == 0)
 		err = expand_params(&x, lists, json_object_iter(lists));
 	if (err == 0 && x.added == 0)
-		err = refuse("nothing is left of workload '%s': %s", x.workload->name, x.refused);
+		err = refuse("nothing is left of workload '%s': %s", x.workload->name,
+			     x.refused);
 	kmem_options_release(x.workload->params, x.config);
 	free(x.config);
 	json_decref(x.params);
@@ -397,16 +407,18 @@ static int expand_workload(struct plan *plan, const struct grid *grid, const cha
 }
 
 /* A parameter that none of the workloads has is a typing error. */
-static int check_params_known(const struct grid *grid, const struct string_list *workloads)
+static int check_params_known(const struct grid *grid,
+			      const struct string_list *workloads)
 {
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(grid->params, name, value) {
+	json_object_foreach (grid->params, name, value) {
 		bool known = false;
 
 		for (size_t i = 0; i < workloads->count && !known; i++) {
-			char *bare = strndup(workloads->item[i], strcspn(workloads->item[i], ":"));
+			char *bare = strndup(workloads->item[i],
+					     strcspn(workloads->item[i], ":"));
 			const struct workload_ops *workload = workload_find(bare);
 
 			free(bare);
@@ -465,8 +477,8 @@ uint64_t plan_hash(const struct plan *plan)
 
 	for (size_t i = 0; i < plan->count; i++)
 		hash = hash_text(hash, plan->cells[i].key);
-	snprintf(settings, sizeof(settings), "%u %.9g %.9g %llu", plan->reps, plan->time_s,
-		 plan->latency_time_s, (unsigned long long)plan->ops);
+	snprintf(settings, sizeof(settings), "%u %.9g %.9g %llu", plan->reps,
+		 plan->time_s, plan->latency_time_s, (unsigned long long)plan->ops);
 	return hash_text(hash, settings);
 }
 
@@ -483,15 +495,17 @@ json_t *plan_cell_spec(const struct plan *plan, const struct plan_cell *cell,
 {
 	/* One seed for a group and block: every allocator does the same operations. */
 	uint64_t seed = mix(plan->seed, block + 1, cell->group + 1);
-	double latency = plan->latency_time_s < 0 ? plan->time_s / 2 : plan->latency_time_s;
+	double latency = plan->latency_time_s < 0 ? plan->time_s / 2
+						  : plan->latency_time_s;
 
 	return json_pack("{s:s, s:O, s:s, s:I, s:I, s:O, s:b, s:f, s:f, s:I, s:I, s:i}",
-			 "allocator", cell->allocator, "libraries", plan->libraries, "workload",
-			 cell->workload->name, "size", (json_int_t)cell->size_bytes, "threads",
+			 "allocator", cell->allocator, "libraries", plan->libraries,
+			 "workload", cell->workload->name, "size",
+			 (json_int_t)cell->size_bytes, "threads",
 			 (json_int_t)cell->threads, "params", cell->params, "check",
-			 (int)cell->check, "time_s", plan->time_s, "latency_time_s", latency,
-			 "ops", (json_int_t)plan->ops, "seed", (json_int_t)seed, "block",
-			 (int)block);
+			 (int)cell->check, "time_s", plan->time_s, "latency_time_s",
+			 latency, "ops", (json_int_t)plan->ops, "seed", (json_int_t)seed,
+			 "block", (int)block);
 }
 
 void plan_block_order(const struct plan *plan, unsigned int block, size_t *order)

@@ -15,11 +15,11 @@
 /* Lists as a user types them; NULL: each workload's own default. */
 struct grid {
 	const char *allocators; /* "slab:percpu=off,colour=on,glibc" */
-	const char *workloads;  /* "pair,batch:order=lifo" */
-	const char *sizes;      /* "16,64,1K", "16..64K" (doubling) */
-	const char *threads;    /* "1,2", "1..8" (doubling) */
-	json_t *params;         /* {"name": "value" or "value,value"}; borrowed; may be NULL */
-	const char *touch;      /* a touch rule, or a list of them; NULL: the workload's */
+	const char *workloads;	/* "pair,batch:order=lifo" */
+	const char *sizes;	/* "16,64,1K", "16..64K" (doubling) */
+	const char *threads;	/* "1,2", "1..8" (doubling) */
+	json_t *params;	   /* {"name": "value" or "value,value"}; borrowed; may be NULL */
+	const char *touch; /* a touch rule, or a list of them; NULL: the workload's */
 	bool check;
 };
 
@@ -29,10 +29,10 @@ struct plan_cell {
 	const struct workload_ops *workload;
 	uint64_t size_bytes;
 	unsigned int threads;
-	json_t *params; /* explicitly given ones, as strings */
+	json_t *params;	    /* explicitly given ones, as strings */
 	json_t *all_params; /* with the defaults, as the results have them */
 	bool check;
-	char *key;      /* "pair/slab/size:64/threads:2" */
+	char *key; /* "pair/slab/size:64/threads:2" */
 	unsigned int group;
 };
 
@@ -40,7 +40,7 @@ struct plan {
 	struct plan_cell *cells;
 	size_t count, capacity;
 	unsigned int groups;
-	json_t *skipped; /* [{"allocator", "package", "reason"}] */
+	json_t *skipped;   /* [{"allocator", "package", "reason"}] */
 	json_t *libraries; /* [["name", "path"]] of --library */
 
 	/* settings of every cell */

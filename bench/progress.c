@@ -54,12 +54,13 @@ void progress_cell(struct progress *p, const char *key, unsigned int block)
 	memset(bar, '#', (size_t)filled);
 	bar[BAR_WIDTH] = '\0';
 	if (here > 0) {
-		double s = (now_s() - p->start_s) / (double)here * (double)(p->total - p->done);
+		double s = (now_s() - p->start_s) / (double)here *
+			   (double)(p->total - p->done);
 
 		snprintf(left, sizeof(left), " %d:%02d left", (int)s / 60, (int)s % 60);
 	}
-	snprintf(line, sizeof(line), "[%s] %zu/%zu%s  block %u  %s", bar, p->done, p->total,
-		 left, block + 1, key);
+	snprintf(line, sizeof(line), "[%s] %zu/%zu%s  block %u  %s", bar, p->done,
+		 p->total, left, block + 1, key);
 	wipe();
 	fprintf(stderr, "%.*s", columns() - 1, line);
 	fflush(stderr);
@@ -77,7 +78,8 @@ void progress_done(struct progress *p, const char *key, unsigned int block,
 		cli_error("cannot measure %s: %s", key, failure);
 	else if (!p->terminal && !p->quiet)
 		fprintf(stderr, "[%*zu/%zu] block %u  %-58s %10.2f ns/op\n",
-			p->total < 1000 ? 3 : 5, p->done, p->total, block + 1, key, ns_per_op);
+			p->total < 1000 ? 3 : 5, p->done, p->total, block + 1, key,
+			ns_per_op);
 }
 
 void progress_end(struct progress *p)

@@ -17,8 +17,10 @@ static int number(const char *command, const char *option, const char *text, dou
 
 	errno = 0;
 	*value = strtod(text, &end);
-	if (end == text || *end != '\0' || errno != 0 || !(*value >= min && *value <= max))
-		return cli_usage_error(command, "'%s' is not a value for %s: it takes %g to %g",
+	if (end == text || *end != '\0' || errno != 0 ||
+	    !(*value >= min && *value <= max))
+		return cli_usage_error(command,
+				       "'%s' is not a value for %s: it takes %g to %g",
 				       text, option, min, max);
 	return EXIT_DONE;
 }
@@ -34,7 +36,8 @@ int run_option(const char *command, int option, const char *argument, struct pla
 		code = number(command, "--reps", argument, 1, 10000, &value);
 		plan->reps = (unsigned int)value;
 		return code;
-	case OPT_TIME: return number(command, "--time", argument, 1e-4, 3600, &plan->time_s);
+	case OPT_TIME:
+		return number(command, "--time", argument, 1e-4, 3600, &plan->time_s);
 	case OPT_LATENCY_TIME:
 		return number(command, "--latency-time", argument, 0, 3600,
 			      &plan->latency_time_s);

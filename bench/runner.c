@@ -52,7 +52,8 @@ struct stream {
 	size_t length, capacity, limit;
 };
 
-/* Reads what is there; closes at the end of the stream. Past `limit` bytes are dropped. */
+/* Reads what is there; closes at the end of the stream. Past `limit` bytes are dropped.
+ */
 static void drain(struct stream *s)
 {
 	char chunk[65536];
@@ -90,8 +91,8 @@ static char **cell_environment(void)
 		count++;
 	env = calloc(count + 2, sizeof(*env));
 	if (env == NULL ||
-	    asprintf(&tunables, "GLIBC_TUNABLES=%s%s" STATIC_TLS_TUNABLE, old != NULL ? old : "",
-		     old != NULL && *old != '\0' ? ":" : "") < 0)
+	    asprintf(&tunables, "GLIBC_TUNABLES=%s%s" STATIC_TLS_TUNABLE,
+		     old != NULL ? old : "", old != NULL && *old != '\0' ? ":" : "") < 0)
 		abort();
 	for (size_t i = 0; i < count; i++) {
 		if (strncmp(environ[i], "GLIBC_TUNABLES=", 15) != 0 &&
@@ -256,18 +257,19 @@ static json_t *judge(const struct child *child, int status)
 	if (child->result.length > 0)
 		entry = json_loads(child->result.text, 0, &error);
 	if (entry != NULL && WIFEXITED(status) &&
-	    (WEXITSTATUS(status) == EXIT_DONE || WEXITSTATUS(status) == EXIT_CELL_FAILED)) {
+	    (WEXITSTATUS(status) == EXIT_DONE ||
+	     WEXITSTATUS(status) == EXIT_CELL_FAILED)) {
 		if (child->errors.length > 0 && WEXITSTATUS(status) == EXIT_DONE)
 			fprintf(stderr, "%s", child->errors.text);
 		return entry;
 	}
 	json_decref(entry);
 	if (WIFSIGNALED(status))
-		snprintf(reason, sizeof(reason), "killed by signal %d (%s)", WTERMSIG(status),
-			 strsignal(WTERMSIG(status)));
+		snprintf(reason, sizeof(reason), "killed by signal %d (%s)",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		snprintf(reason, sizeof(reason), "ended with exit status %d and no result",
-			 WEXITSTATUS(status));
+		snprintf(reason, sizeof(reason),
+			 "ended with exit status %d and no result", WEXITSTATUS(status));
 	return failure(reason, child->errors.text);
 }
 

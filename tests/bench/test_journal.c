@@ -71,7 +71,8 @@ static void test_resume(void **state)
 	journal_close(&j, true);
 	assert_int_equal(journal_create(&j, out, 1, 1), -EEXIST);
 	assert_non_null(strstr(kmem_last_error(), "--resume"));
-	assert_int_equal(journal_resume(&j, out, 0xabcdef0123456789u, &seed, remember, &seen), 0);
+	assert_int_equal(
+		journal_resume(&j, out, 0xabcdef0123456789u, &seed, remember, &seen), 0);
 	assert_int_equal(seed, 42);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.cell[1], 1);
@@ -79,7 +80,8 @@ static void test_resume(void **state)
 	append(&j, 4, 0);
 	journal_close(&j, true);
 	memset(&seen, 0, sizeof(seen));
-	assert_int_equal(journal_resume(&j, out, 0xabcdef0123456789u, &seed, remember, &seen), 0);
+	assert_int_equal(
+		journal_resume(&j, out, 0xabcdef0123456789u, &seed, remember, &seen), 0);
 	assert_int_equal(seen.count, 3);
 	journal_close(&j, false);
 	assert_int_not_equal(access(path, F_OK), 0);
@@ -134,7 +136,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_resume, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(test_torn_line_is_dropped, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_torn_line_is_dropped, make_dir,
+						remove_dir),
 		cmocka_unit_test_setup_teardown(test_refusals, make_dir, remove_dir),
 	};
 

@@ -35,8 +35,10 @@ static void test_specs_keep_their_options(void **state)
 	struct string_list list;
 
 	(void)state;
-	assert_int_equal(list_split_specs("slab:percpu=off,colour=on,glibc,batch,order=lifo", &list),
-			 0);
+	assert_int_equal(
+		list_split_specs("slab:percpu=off,colour=on,glibc,batch,order=lifo",
+				 &list),
+		0);
 	assert_int_equal(list.count, 3);
 	assert_string_equal(list.item[0], "slab:percpu=off,colour=on");
 	assert_string_equal(list.item[1], "glibc");
@@ -71,7 +73,8 @@ static void test_numbers(void **state)
 
 static void test_numbers_refused(void **state)
 {
-	static const char *const bad[] = {"x", "0", "-4", "8..4", "8..", "..8", "4,,8", ""};
+	static const char *const bad[] = {"x",	 "0",	"-4",	"8..4",
+					  "8..", "..8", "4,,8", ""};
 	uint64_t *v;
 	size_t n;
 

@@ -24,7 +24,9 @@ static const struct plan_cell *cell_of(const struct plan *plan, const char *key)
 static void test_grid(void **state)
 {
 	struct plan plan;
-	struct grid grid = {.allocators = "null,glibc", .workloads = "pair", .sizes = "16,64",
+	struct grid grid = {.allocators = "null,glibc",
+			    .workloads = "pair",
+			    .sizes = "16,64",
 			    .threads = "1,2"};
 
 	(void)state;
@@ -52,7 +54,8 @@ static void test_params_make_a_grid(void **state)
 	plan_init(&plan);
 	assert_int_equal(plan_add_grid(&plan, &grid), 0);
 	assert_int_equal(plan.count, 3);
-	assert_non_null(cell_of(&plan, "batch/glibc/size:64/n_blocks:25/order:lifo/threads:1"));
+	assert_non_null(
+		cell_of(&plan, "batch/glibc/size:64/n_blocks:25/order:lifo/threads:1"));
 	assert_non_null(cell_of(&plan, "pair/glibc/size:64/threads:1"));
 	plan_release(&plan);
 	json_decref(grid.params);
@@ -69,9 +72,11 @@ static void test_refusals(void **state)
 		{.allocators = "glibc", .workloads = "pair", .touch = "some"},
 		{.allocators = "slab:percpu=perhaps", .workloads = "pair"},
 		{.allocators = "slab:percp=on", .workloads = "pair"},
-		{.allocators = "buddy", .workloads = "pair"},        /* no objects */
-		{.allocators = "glibc", .workloads = "page-bulk"},   /* no pages */
-		{.allocators = "null", .workloads = "pair", .check = true}, /* not distinct */
+		{.allocators = "buddy", .workloads = "pair"},	   /* no objects */
+		{.allocators = "glibc", .workloads = "page-bulk"}, /* no pages */
+		{.allocators = "null",
+		 .workloads = "pair",
+		 .check = true}, /* not distinct */
 		{.allocators = "glibc", .workloads = "xmalloc", .threads = "1"},
 		{.allocators = "glibc", .workloads = "batch:order=sideways"},
 		{.allocators = "glibc,,null", .workloads = "pair"},
@@ -91,7 +96,8 @@ static void test_refusals(void **state)
 static void test_impossible_count_is_left_out(void **state)
 {
 	struct plan plan;
-	struct grid grid = {.allocators = "glibc", .workloads = "xmalloc", .threads = "1,2"};
+	struct grid grid = {
+		.allocators = "glibc", .workloads = "xmalloc", .threads = "1,2"};
 
 	(void)state;
 	plan_init(&plan);
@@ -103,8 +109,8 @@ static void test_impossible_count_is_left_out(void **state)
 static void test_block_order(void **state)
 {
 	struct plan plan;
-	struct grid grid = {.allocators = "null,glibc,bump", .workloads = "pair",
-			    .sizes = "16..1K"};
+	struct grid grid = {
+		.allocators = "null,glibc,bump", .workloads = "pair", .sizes = "16..1K"};
 	size_t first[32], second[32];
 	bool seen[32] = {false};
 
@@ -132,7 +138,8 @@ static void test_block_order(void **state)
 static void test_seeds(void **state)
 {
 	struct plan plan;
-	struct grid grid = {.allocators = "null,glibc", .workloads = "pair", .sizes = "16,64"};
+	struct grid grid = {
+		.allocators = "null,glibc", .workloads = "pair", .sizes = "16,64"};
 	json_int_t seed[3];
 
 	(void)state;
@@ -187,11 +194,12 @@ static void test_job(void **state)
 
 	(void)state;
 	plan_init(&plan);
-	assert_int_equal(job_read_text("[global]\nreps = 3\ntime_s=0.5\nallocators=glibc\nseed=9\n"
-				       "[one]\nworkloads=batch\nsizes=64\nn_blocks=25,100\n"
-				       "[two]\nworkloads=pair\nsizes=16,32\ncheck=on\n",
-				       "test", &job, &plan),
-			 0);
+	assert_int_equal(
+		job_read_text("[global]\nreps = 3\ntime_s=0.5\nallocators=glibc\nseed=9\n"
+			      "[one]\nworkloads=batch\nsizes=64\nn_blocks=25,100\n"
+			      "[two]\nworkloads=pair\nsizes=16,32\ncheck=on\n",
+			      "test", &job, &plan),
+		0);
 	assert_int_equal(plan.reps, 3);
 	assert_true(plan.time_s == 0.5);
 	assert_true(job.seed_given);
@@ -234,7 +242,8 @@ static void test_bad_jobs(void **state)
 	plan_init(&plan);
 	assert_int_equal(job_read_file("/nonexistent/job.ini", &job, &plan), -EINVAL);
 	assert_int_equal(job_read_text("[global]\nreps=1\n", "test", &job, &plan), 0);
-	assert_int_equal(job_plan(&job, &plan, give_trace, NULL), -EINVAL); /* no section */
+	assert_int_equal(job_plan(&job, &plan, give_trace, NULL),
+			 -EINVAL); /* no section */
 	job_release(&job);
 	plan_release(&plan);
 }

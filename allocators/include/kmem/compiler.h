@@ -7,17 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KMEM_LIKELY(x)      __builtin_expect(!!(x), 1)
-#define KMEM_UNLIKELY(x)    __builtin_expect(!!(x), 0)
-#define KMEM_ALWAYS_INLINE  inline __attribute__((always_inline))
-#define KMEM_NOINLINE       __attribute__((noinline))
-#define KMEM_COLD           __attribute__((cold, noinline))
-#define KMEM_MUST_CHECK     __attribute__((warn_unused_result))
+#define KMEM_LIKELY(x)	       __builtin_expect(!!(x), 1)
+#define KMEM_UNLIKELY(x)       __builtin_expect(!!(x), 0)
+#define KMEM_ALWAYS_INLINE     inline __attribute__((always_inline))
+#define KMEM_NOINLINE	       __attribute__((noinline))
+#define KMEM_COLD	       __attribute__((cold, noinline))
+#define KMEM_MUST_CHECK	       __attribute__((warn_unused_result))
 #define KMEM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define KMEM_CONSTRUCTOR    __attribute__((constructor))
+#define KMEM_CONSTRUCTOR       __attribute__((constructor))
 
 /* Objects written by different CPUs are kept this far apart. */
-#define KMEM_CACHELINE 64
+#define KMEM_CACHELINE	       64
 #define KMEM_CACHELINE_ALIGNED __attribute__((aligned(KMEM_CACHELINE)))
 
 #define KMEM_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

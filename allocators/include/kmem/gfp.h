@@ -23,8 +23,9 @@ typedef uint32_t gfp_t;
 #define __GFP_NORETRY  ((gfp_t)0x0400u) /* reclaim once at most, no retry */
 #define __GFP_ZERO     ((gfp_t)0x0800u) /* zeroed memory */
 #define __GFP_THISNODE ((gfp_t)0x1000u) /* no fallback to another node */
-#define __GFP_MEMALLOC ((gfp_t)0x2000u) /* ignore the watermarks: the reclaimer itself \
-					 */
+#define __GFP_MEMALLOC                                                  \
+	((gfp_t)0x2000u) /* ignore the watermarks: the reclaimer itself \
+			  */
 
 #define GFP_NOWAIT   ((gfp_t)0)
 #define GFP_ATOMIC   (__GFP_HIGH)

@@ -12,29 +12,34 @@
 #include <kmem/compiler.h>
 
 enum kmem_option_type {
-	KMEM_OPT_BOOL,   /* bool:        on|off|yes|no|true|false|1|0 */
-	KMEM_OPT_UINT,   /* uint64_t:    decimal number */
-	KMEM_OPT_SIZE,   /* uint64_t:    bytes, with suffix K, M, G, T (KiB, MiB, ... too) */
-	KMEM_OPT_FLOAT,  /* double */
-	KMEM_OPT_ENUM,   /* int:         index into choices */
+	KMEM_OPT_BOOL,	 /* bool:        on|off|yes|no|true|false|1|0 */
+	KMEM_OPT_UINT,	 /* uint64_t:    decimal number */
+	KMEM_OPT_SIZE,	 /* uint64_t:    bytes, with suffix K, M, G, T (KiB, MiB, ... too)
+			  */
+	KMEM_OPT_FLOAT,	 /* double */
+	KMEM_OPT_ENUM,	 /* int:         index into choices */
 	KMEM_OPT_STRING, /* const char*: copied, released by kmem_options_release() */
 };
 
 struct kmem_option {
 	const char *name;
 	enum kmem_option_type type;
-	size_t offset;              /* of the field, in the group's configuration */
-	const char *initial;        /* default, in the syntax that a user types */
-	const char *help;           /* one sentence; says the trade-off and the unit */
+	size_t offset;		    /* of the field, in the group's configuration */
+	const char *initial;	    /* default, in the syntax that a user types */
+	const char *help;	    /* one sentence; says the trade-off and the unit */
 	const char *const *choices; /* KMEM_OPT_ENUM: NULL-terminated names */
-	uint64_t min, max;          /* UINT and SIZE: inclusive; max 0 means no bound */
+	uint64_t min, max;	    /* UINT and SIZE: inclusive; max 0 means no bound */
 };
 
-#define KMEM_OPTION_END {.name = NULL}
+#define KMEM_OPTION_END      \
+	{                    \
+		.name = NULL \
+	}
 
 /* A table and where its structure lies inside the whole configuration. */
 struct kmem_option_group {
-	const struct kmem_option *options; /* ends with KMEM_OPTION_END; NULL ends the groups */
+	const struct kmem_option
+		*options; /* ends with KMEM_OPTION_END; NULL ends the groups */
 	size_t base;
 };
 
@@ -52,13 +57,15 @@ KMEM_API int kmem_options_parse(const struct kmem_option_group *groups, const ch
 KMEM_API int kmem_options_set(const struct kmem_option_group *groups, const char *name,
 			      const char *value, void *config);
 
-/* Writes the value of one option as a user would type it. Returns its length as snprintf. */
-KMEM_API int kmem_option_format(const struct kmem_option *option, const void *group_config,
-				char *buf, size_t size);
+/* Writes the value of one option as a user would type it. Returns its length as snprintf.
+ */
+KMEM_API int kmem_option_format(const struct kmem_option *option,
+				const void *group_config, char *buf, size_t size);
 
 /* Calls fn for each option in order; stops and returns its value when it is not 0. */
 KMEM_API int kmem_options_each(const struct kmem_option_group *groups,
-			       int (*fn)(const struct kmem_option *option, size_t base, void *arg),
+			       int (*fn)(const struct kmem_option *option, size_t base,
+					 void *arg),
 			       void *arg);
 
 /* Frees the strings that parsing stored. */
