@@ -36,7 +36,6 @@
 
 #include <errno.h>
 #include <kmem/error.h>
-#include <kmem/vmalloc.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -27,6 +27,9 @@
 #define MAX_ORDER	   11
 #define MAX_ORDER_NR_PAGES ((unsigned long)1 << (MAX_ORDER - 1))
 
+/* Gap between the end of the direct map and VMALLOC_START: catches overruns. */
+#define VMALLOC_OFFSET ((size_t)8 << 20)
+
 #define MAX_NUMNODES 64
 
 enum zone_type { ZONE_DMA, ZONE_NORMAL, ZONE_HIGHMEM, MAX_NR_ZONES };

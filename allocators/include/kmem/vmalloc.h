@@ -15,9 +15,6 @@
 #include <kmem/mm_types.h>
 #include <kmem/options.h>
 
-/* Gap between the end of the direct map and VMALLOC_START: catches overruns. */
-#define VMALLOC_OFFSET ((size_t)8 << 20)
-
 #define VM_IOREMAP 0x0001u /* aligned to the power of two of its size, at most 16 MiB */
 #define VM_ALLOC   0x0002u /* pages belong to the area: vmalloc() */
 #define VM_MAP	   0x0004u /* pages belong to the caller: vmap() */
