@@ -181,6 +181,17 @@ static bool first_of_panel(const struct plotter *p, const struct plot_lines *l,
 	return true;
 }
 
+/* What tells the panels apart; one that stands alone says what an operation is. Never
+ * empty, since gnuplot would take the next block's first word for it. */
+static const char *panel_title(const struct plot_lines *l, const struct plot_cell *cell)
+{
+	const char *label = l->panel_label(cell);
+
+	if (label[0] != '\0')
+		return label;
+	return cell->op != NULL && cell->op[0] != '\0' ? cell->op : cell->workload;
+}
+
 /* All pages of the workload that begins at cell `from`. */
 static int draw_workload(struct plotter *p, const struct plot_lines *l, size_t from)
 {
@@ -198,7 +209,7 @@ static int draw_workload(struct plotter *p, const struct plot_lines *l, size_t f
 			continue;
 		any = true;
 		page.panel[page.nr_panels] = key;
-		page.label[page.nr_panels++] = l->panel_label(cell);
+		page.label[page.nr_panels++] = panel_title(l, cell);
 		if (page.nr_panels == PANELS_MAX) {
 			err = draw_page(p, &page);
 			page.nr_panels = 0;
