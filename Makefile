@@ -135,9 +135,10 @@ $(O)/libkmem.a: $(OBJ_lib)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+# Never unmapped: a thread's last rseq descriptor may still point into it.
 $(O)/libkmem.so: $(OBJ_lib)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-soname,libkmem.so.0 -Wl,-Bsymbolic-functions -o $@ $^ $(HWLOC_LIBS)
+	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-soname,libkmem.so.0 -Wl,-z,nodelete -Wl,-Bsymbolic-functions -o $@ $^ $(HWLOC_LIBS)
 
 ifneq ($(RECORDER),)
 # The recorder goes into programs that know nothing of sanitizers.
@@ -150,7 +151,7 @@ endif
 ifneq ($(MALLOC_SO),)
 $(MALLOC_SO): $(OBJ_lib) $(call obj,$(MALLOC_SRC))
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-Bsymbolic-functions -o $@ $^ $(HWLOC_LIBS)
+	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-z,nodelete -Wl,-Bsymbolic-functions -o $@ $^ $(HWLOC_LIBS)
 endif
 
 compile_commands.json: Makefile $(SRC_lib) $(SRC_adapters) $(SRC_workloads) $(SRC_bench)

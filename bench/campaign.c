@@ -151,6 +151,22 @@ static int take_entry(size_t index, unsigned int block, json_t *entry, void *arg
 	return 0;
 }
 
+/* True when some cell's nodes were not the machine's own. */
+static bool any_simulated(json_t *list)
+{
+	size_t i;
+	json_t *entry;
+
+	json_array_foreach (list, i, entry) {
+		const json_t *numa = json_object_get(json_object_get(entry, "kmembench"),
+						     "numa");
+
+		if (json_is_true(json_object_get(numa, "simulated")))
+			return true;
+	}
+	return false;
+}
+
 static json_t *gather(struct campaign *c, bool complete)
 {
 	json_t *list = json_array();
@@ -163,6 +179,8 @@ static json_t *gather(struct campaign *c, bool complete)
 		}
 	}
 	json_object_set_new(kmembench, "complete", json_boolean(complete));
+	json_object_set_new(json_object_get(kmembench, "machine"), "simulated_numa",
+			    json_boolean(any_simulated(list)));
 	if (c->options->shards != 0)
 		json_object_set_new(kmembench, "shard",
 				    json_pack("{s:i, s:i}", "index",
@@ -307,6 +325,7 @@ int campaign_run(struct plan *plan, const struct campaign_options *options,
 			result->failed += c.failed[i];
 		result->cells_done = count_done(&c) - result->failed;
 		code = write_outputs(&c, result);
+		runner_release_signals();
 	}
 	for (size_t i = 0; i < slots; i++)
 		json_decref(c.entries[i]);

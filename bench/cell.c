@@ -160,9 +160,13 @@ void cell_memory(struct memory_usage *usage)
 {
 	uint64_t own = arena_bytes();
 
-	memset(usage, 0, sizeof(*usage));
-	if (memory_usage_now(usage) != 0)
-		return;
+	int err = memory_usage_now(usage);
+
+	if (err != 0) {
+		kmem_error(err, "cannot read this process's resident memory: %s",
+			   strerror(-err));
+		cell_fail(kmem_last_error());
+	}
 	usage->rss_bytes -= own < usage->rss_bytes ? own : usage->rss_bytes;
 	usage->pss_bytes -= own < usage->pss_bytes ? own : usage->pss_bytes;
 }
@@ -178,7 +182,6 @@ static void create_allocator(struct cell *cell)
 		.check = cell->run.check,
 	};
 
-	memory_peak_reset();
 	cell_memory(&cell->before);
 	cell->run.allocator = allocator_new(cell->allocator_spec, &env);
 	if (cell->run.allocator == NULL)
@@ -191,17 +194,21 @@ static void measure(struct cell *cell)
 {
 	const struct workload_ops *workload = cell->run.workload;
 	struct allocator *a = cell->run.allocator;
-	uint64_t peak;
+	uint64_t peak, not_counted;
 
 	if (workload->setup != NULL && workload->setup(&cell->run) != 0)
 		cell_fail(kmem_last_error());
+	/* What the harness needed to draw up a plan is no part of the workload's peak. */
+	arena_bytes_max_reset();
+	memory_peak_reset();
 	cell_throughput_pass(cell);
 	cell_latency_pass(cell);
 	if (workload->teardown != NULL)
 		workload->teardown(&cell->run);
 	cell_memory(&cell->final);
 	peak = memory_peak_bytes();
-	peak -= arena_bytes_max() < peak ? arena_bytes_max() : peak;
+	not_counted = arena_bytes_max() + cell->final.file_bytes;
+	peak -= not_counted < peak ? not_counted : peak;
 	cell->peak_bytes = peak > cell->live.rss_bytes ? peak : cell->live.rss_bytes;
 	if (a->ops->check != NULL && a->ops->check(a) != 0)
 		cell_fail(kmem_last_error());

@@ -36,14 +36,14 @@ struct cell {
 	struct probe_shared *probe_shared;
 	unsigned int *cpus; /* OS index of each thread's CPU */
 	struct tsc_clock clock;
-	pthread_barrier_t
-		barrier;      /* of the worker threads, and main in the latency pass */
-	pthread_mutex_t lock; /* perf */
+	pthread_barrier_t barrier; /* of the worker threads, in either pass */
+	pthread_mutex_t lock;	   /* perf */
 
 	/* throughput pass */
 	struct gbench_result timing;
-	uint64_t ops;		 /* of all threads, in the run that counted */
-	struct perf_totals perf; /* under lock */
+	uint64_t ops; /* of all threads, in the run that counted */
+	uint64_t first_start_ns, last_end_ns; /* of any thread's loop; under lock */
+	struct perf_totals perf;	      /* under lock */
 
 	/* latency pass */
 	uint64_t latency_quanta; /* per thread */

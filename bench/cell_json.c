@@ -137,6 +137,7 @@ static void add_counters(const struct cell *cell, json_t *entry, json_t *kmemben
 {
 	json_t *counters = json_object();
 	json_t *absent = json_object();
+	json_t *user_only = json_array();
 
 	for (int i = 0; i < NR_PERF_COUNTERS; i++) {
 		const char *name = perf_counter_name((enum perf_counter)i);
@@ -144,6 +145,9 @@ static void add_counters(const struct cell *cell, json_t *entry, json_t *kmemben
 		if (cell->perf.present[i]) {
 			set(counters, name, json_real(cell->perf.value[i]));
 			set(entry, name, json_real(cell->perf.value[i]));
+			/* A fault from user space is counted whole either way. */
+			if (cell->perf.user_only[i] && i != PERF_PAGE_FAULTS)
+				json_array_append_new(user_only, json_string(name));
 		} else {
 			set(absent, name,
 			    json_string(perf_counter_reason((enum perf_counter)i,
@@ -151,6 +155,9 @@ static void add_counters(const struct cell *cell, json_t *entry, json_t *kmemben
 		}
 	}
 	set(kmembench, "counters", counters);
+	if (json_array_size(user_only) > 0)
+		set(kmembench, "counters_user_only", json_incref(user_only));
+	json_decref(user_only);
 	set(kmembench, "counters_absent", absent);
 }
 

@@ -2,6 +2,7 @@
 /* The two passes of a cell: throughput without a clock, latency with one. */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include <kmem/error.h>
 
@@ -40,6 +41,33 @@ static void leave_thread(struct cell *cell, unsigned int index)
 		a->ops->thread_exit(a);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The time from the first thread's start to the last one's end. */
+static void widen_span(struct cell *cell, uint64_t start_ns, uint64_t end_ns)
+{
+	if (start_ns < cell->first_start_ns)
+		cell->first_start_ns = start_ns;
+	if (end_ns > cell->last_end_ns)
+		cell->last_end_ns = end_ns;
+}
+
+/* CPUs are dealt out in rounds: the first one comes again when all are taken. */
+static bool shares_cpus(const struct cell *cell)
+{
+	for (unsigned int i = 1; i < cell->run.threads; i++) {
+		if (cell->cpus[i] == cell->cpus[0])
+			return true;
+	}
+	return false;
+}
+
 /*
  * Google Benchmark holds all threads before the first and after the last
  * keep_running(), so nobody tears down while others still work.
@@ -52,20 +80,27 @@ static void throughput_body(void *arg, unsigned int index,
 	void (*step)(struct worker *) = cell->run.workload->step;
 	struct perf_counters counters;
 	bool counting = false;
+	uint64_t start_ns = 0, end_ns;
 
 	enter_thread(cell, index, NULL);
-	if (index == 0)
+	if (index == 0) {
 		memset(&cell->perf, 0, sizeof(cell->perf));
+		cell->first_start_ns = UINT64_MAX;
+		cell->last_end_ns = 0;
+	}
 	perf_counters_open(&counters);
 	while (keep_running(state)) {
 		if (!counting) {
+			start_ns = now_ns();
 			perf_counters_start(&counters);
 			counting = true;
 		}
 		step(w);
 	}
+	end_ns = now_ns();
 	perf_counters_stop(&counters);
 	pthread_mutex_lock(&cell->lock);
+	widen_span(cell, start_ns, end_ns);
 	perf_counters_close(&counters, &cell->perf);
 	pthread_mutex_unlock(&cell->lock);
 	leave_thread(cell, index);
@@ -97,6 +132,14 @@ static void run_gbench(struct cell *cell, int64_t iterations)
 	cell->ops = ops_of_all(cell);
 	if (cell->ops == 0)
 		cell_fail("the workload did no operation");
+	/*
+	 * A thread that waits for a CPU before its first operation, while others work on
+	 * that CPU, does not count the wait. With more threads than CPUs only the time
+	 * from the first start to the last end is wall time.
+	 */
+	if (shares_cpus(cell))
+		cell->timing.real_s = (double)(cell->last_end_ns - cell->first_start_ns) *
+				      1e-9;
 }
 
 void cell_throughput_pass(struct cell *cell)
@@ -104,10 +147,14 @@ void cell_throughput_pass(struct cell *cell)
 	unsigned int threads = cell->run.threads;
 
 	pthread_barrier_init(&cell->barrier, NULL, threads);
+	/*
+	 * A process's first quantum runs on cold code and an empty allocator. It is
+	 * never the one that counts, however long a quantum or short the time.
+	 */
+	run_gbench(cell, 1);
 	if (cell->ops_wanted != 0) {
 		uint64_t per_quantum;
 
-		run_gbench(cell, 1);
 		per_quantum = cell->ops / threads > 0 ? cell->ops / threads : 1;
 		run_gbench(cell,
 			   (int64_t)((cell->ops_wanted + per_quantum - 1) / per_quantum));
@@ -120,7 +167,6 @@ void cell_throughput_pass(struct cell *cell)
 struct latency_thread {
 	struct cell *cell;
 	unsigned int index;
-	pthread_barrier_t *rendezvous; /* workers and main */
 };
 
 static void *latency_main(void *arg)
@@ -131,12 +177,14 @@ static void *latency_main(void *arg)
 	struct probe *probe = &cell->probes[t->index];
 
 	enter_thread(cell, t->index, probe);
-	pthread_barrier_wait(t->rendezvous); /* start together */
+	pthread_barrier_wait(&cell->barrier); /* start together */
 	for (uint64_t i = 0; i < cell->latency_quanta; i++)
 		cell->run.workload->step_probed(w);
 	probe_live_flush(probe);
-	pthread_barrier_wait(t->rendezvous); /* all work is done */
-	pthread_barrier_wait(t->rendezvous); /* memory has been read */
+	pthread_barrier_wait(&cell->barrier); /* all work is done */
+	if (t->index == 0)
+		cell_memory(&cell->live);
+	pthread_barrier_wait(&cell->barrier); /* memory has been read */
 	leave_thread(cell, t->index);
 	return NULL;
 }
@@ -172,31 +220,32 @@ static uint64_t live_bytes_max(const struct cell *cell)
 	return (uint64_t)(together > 0 ? together : apart);
 }
 
+/*
+ * The main thread is worker 0, as in Google Benchmark's run: with one thread, the
+ * process has no other, and an allocator that treats the first thread or a
+ * single-threaded process in its own way (glibc does both) does so in both passes.
+ */
 void cell_latency_pass(struct cell *cell)
 {
 	unsigned int threads = cell->run.threads;
-	pthread_barrier_t rendezvous;
 	pthread_t *ids = arena_alloc(threads * sizeof(*ids));
 	struct latency_thread *args = arena_alloc(threads * sizeof(*args));
 
 	cell->latency_quanta = quanta_that_fit(cell);
 	pthread_barrier_init(&cell->barrier, NULL, threads);
-	pthread_barrier_init(&rendezvous, NULL, threads + 1);
 	for (unsigned int i = 0; i < threads; i++) {
 		probe_init(&cell->probes[i], cell->probe_shared, &cell->clock, threads);
-		args[i] = (struct latency_thread){cell, i, &rendezvous};
+		args[i] = (struct latency_thread){cell, i};
+	}
+	for (unsigned int i = 1; i < threads; i++) {
 		if (pthread_create(&ids[i], NULL, latency_main, &args[i]) != 0)
 			cell_fail(
 				"cannot start a worker thread: lower -t or raise 'ulimit -u'");
 	}
-	pthread_barrier_wait(&rendezvous);
-	pthread_barrier_wait(&rendezvous);
-	cell_memory(&cell->live);
-	pthread_barrier_wait(&rendezvous);
-	for (unsigned int i = 0; i < threads; i++)
+	latency_main(&args[0]);
+	for (unsigned int i = 1; i < threads; i++)
 		pthread_join(ids[i], NULL);
 	cell->live_bytes_max = live_bytes_max(cell);
-	pthread_barrier_destroy(&rendezvous);
 	pthread_barrier_destroy(&cell->barrier);
 	arena_free(ids, threads * sizeof(*ids));
 	arena_free(args, threads * sizeof(*args));

@@ -49,8 +49,8 @@ static const char help[] =
 	"  [a real program]\n"
 	"  workloads = replay\n"
 	"  record = sqlite3 :memory: 'SELECT 1'   ; recorded first, then replayed\n\n"
-	"Other keys: touch, check, seed, timeout_s, latency_time_s, ops, and any parameter\n"
-	"of the section's workloads.\n\n"
+	"Other keys: touch, check and any parameter of the section's workloads; in [global]\n"
+	"also seed, timeout_s, latency_time_s and ops. Lists may go on in indented lines.\n\n"
 	"examples:\n"
 	"  kmembench sweep\n"
 	"  kmembench sweep nightly.ini -o results/nightly\n"
@@ -214,10 +214,23 @@ static int record_words(struct sweep *s, const struct job_section *section, char
 	if (s->options.resume && access(s->trace, R_OK) == 0)
 		return 0;
 	err = record_quietly(s->trace, words, &summary);
-	if (err != 0)
+	if (err != 0) {
 		cli_error("cannot record '%s' for section [%s]: %s", words[0],
 			  section->name, kmem_last_error());
-	else if (!s->options.quiet)
+	} else if (WIFSIGNALED(summary.wait_status)) {
+		/* Ctrl-C, most likely; half a program is no workload. */
+		unlink(s->trace);
+		cli_error("cannot record '%s' for section [%s]: it was ended by signal "
+			  "%d (%s)",
+			  words[0], section->name, WTERMSIG(summary.wait_status),
+			  strsignal(WTERMSIG(summary.wait_status)));
+		return -EINTR;
+	} else if (summary.wait_status != 0) {
+		cli_warn("'%s' of section [%s] exited with status %d: is the recording "
+			 "what was meant?",
+			 words[0], section->name, WEXITSTATUS(summary.wait_status));
+	}
+	if (err == 0 && !s->options.quiet)
 		fprintf(stderr,
 			"recorded %s: %llu events of %u thread%s, at most %.1f MiB live\n",
 			words[0], (unsigned long long)summary.events, summary.threads,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/metrics.h"
 #include "bench/results.h"
 #include <kmem/error.h>
 
@@ -127,6 +128,21 @@ static int add_figure(struct measured_cell *cell, int block, double value)
 	return 0;
 }
 
+/* Totals of the timed region compare only per operation. */
+static bool figure_of(const struct result_entry *entry, const char *metric, double *value)
+{
+	double iterations;
+
+	if (!result_metric(entry, metric, value))
+		return false;
+	if (metric_is_total(metric)) {
+		if (!result_metric(entry, "iterations", &iterations) || iterations <= 0)
+			return false;
+		*value /= iterations;
+	}
+	return true;
+}
+
 static int add_entry(struct cell_set *set, const struct result_entry *entry,
 		     const char *metric)
 {
@@ -145,7 +161,7 @@ static int add_entry(struct cell_set *set, const struct result_entry *entry,
 						json_integer(cell - set->cells)) != 0)
 		return no_memory();
 	if (result_entry_ok(entry)) {
-		if (result_metric(entry, metric, &value))
+		if (figure_of(entry, metric, &value))
 			return add_figure(cell, entry->block, value);
 		if (cell->reason == NULL)
 			cell->reason = json_string_value(json_object_get(

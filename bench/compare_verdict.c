@@ -37,8 +37,10 @@ struct metric_traits metric_traits(const char *metric)
 		const struct metric *m = metric_at(i);
 
 		if (strcmp(m->name, metric) == 0)
-			return (struct metric_traits){strcmp(m->unit, "1") == 0 ? ""
-										: m->unit,
+			return (struct metric_traits){metric_is_total(metric) ? "1/op"
+						      : strcmp(m->unit, "1") == 0
+							      ? ""
+							      : m->unit,
 						      m->better == METRIC_HIGHER};
 	}
 	if (ends_in(metric, "_per_second"))

@@ -181,6 +181,36 @@ static json_t *machine_json(json_t *context)
 	return machine;
 }
 
+/*
+ * Variables that steer an allocator or the dynamic linker reach the cells, since a
+ * user may want just that; so they are part of what was measured.
+ */
+static json_t *environment_json(void)
+{
+	static const char *const prefixes[] = {
+		"MALLOC_",   "MALLOPT_",  "_RJEM_MALLOC_",   "JE_MALLOC_",
+		"MIMALLOC_", "TCMALLOC_", "GLIBC_TUNABLES=", "LD_LIBRARY_PATH=",
+		"LD_BIND_",  "LD_AUDIT="};
+	json_t *found = json_object();
+
+	for (char **at = environ; *at != NULL; at++) {
+		const char *equals = strchr(*at, '=');
+
+		for (size_t i = 0; equals != NULL && i < KMEM_ARRAY_SIZE(prefixes); i++) {
+			json_t *value;
+
+			if (strncmp(*at, prefixes[i], strlen(prefixes[i])) != 0)
+				continue;
+			value = json_string(equals + 1);
+			json_object_setn_new(found, *at, (size_t)(equals - *at),
+					     value != NULL ? value
+							   : json_string("(not UTF-8)"));
+			break;
+		}
+	}
+	return found;
+}
+
 static json_t *command_line_json(int argc, char **argv)
 {
 	json_t *words = json_array();
@@ -205,7 +235,7 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 	tsc_calibrate(&clock);
 	return json_pack(
 		"{s:i, s:s, s:s, s:b, s:I, s:o, s:I, s:i, s:f, s:f, s:I, s:o, s:{s:f, s:f, s:f}, "
-		"s:s, s:O}",
+		"s:s, s:O, s:o}",
 		"schema_version", RESULTS_SCHEMA_VERSION, "version", KMEMBENCH_VERSION,
 		"git_revision", KMEMBENCH_GIT_REVISION, "complete", 1, "cells_planned",
 		(json_int_t)plan->count, "command_line", command_line_json(argc, argv),
@@ -215,7 +245,8 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 		clock.ns_per_tick, "pair_ns",
 		(double)clock.pair_ticks * clock.ns_per_tick, "granularity_ns",
 		(double)clock.granularity_ticks * clock.ns_per_tick, "google_benchmark",
-		gbench_version(), "skipped", plan->skipped);
+		gbench_version(), "skipped", plan->skipped, "environment",
+		environment_json());
 }
 
 json_t *context_json(const struct plan *plan, int argc, char **argv)
@@ -265,7 +296,15 @@ void context_warn(const json_t *context)
 	const char *build =
 		json_string_value(json_object_get(context, "library_build_type"));
 	double cpus = json_number_value(json_object_get(context, "num_cpus"));
+	json_t *environment = json_object_get(json_object_get(context, "kmembench"),
+					      "environment");
+	const char *name;
+	json_t *value;
 
+	json_object_foreach (environment, name, value) {
+		cli_warn("%s=%s is set: it reaches every cell, and is recorded", name,
+			 json_string_value(value));
+	}
 	if (json_is_true(json_object_get(context, "cpu_scaling_enabled")))
 		cli_warn(
 			"the clock frequency varies: 'cpupower frequency-set -g performance' "

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,86 @@
 #include "bench/cli.h"
 #include "workloads/harness/trace.h"
 
+/* Keys of any section, and those of [global] alone. */
+static const char *const section_keys[] = {"allocators", "workloads", "sizes", "threads",
+					   "touch",	 "check",     "record"};
+static const char *const global_keys[] = {"reps",      "time_s", "latency_time_s",
+					  "timeout_s", "seed",	 "ops"};
+
+/*
+ * inih hands over pairs, but neither line numbers nor section headers. So lines are
+ * counted, and looked at, as it fetches them: a pair belongs to the line fetched last.
+ */
 struct reader {
 	struct job *job;
 	struct plan *plan;
+	FILE *file;
+	const char *name;
+	unsigned int line;
 	bool failed;
+	bool continued;	   /* the line is indented: it may continue the one before */
+	bool header;	   /* a section header came by, and no pair of it yet */
+	bool global_begun; /* [global] may stand there once */
+	struct job_section *section; /* that pairs go to; invalid while header is set */
+	json_t *seen;		     /* keys of this section */
+	char key[64];		     /* of the last pair */
 };
+
+/* Says what is wrong with the current line. Returns 0, inih's word for a bad pair. */
+static int complain(struct reader *r, const char *fmt, ...) KMEM_PRINTF(2, 3);
+static int complain(struct reader *r, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (!r->failed)
+		cli_error("cannot read job file '%s': line %u: %s", r->name, r->line,
+			  text);
+	r->failed = true;
+	return 0;
+}
+
+static bool is_utf8(const char *text)
+{
+	json_t *string = json_string(text);
+
+	json_decref(string);
+	return string != NULL;
+}
+
+/* inih's reader. NULL ends the file, and so does the first bad line. */
+static char *next_line(char *line, int size, void *arg)
+{
+	struct reader *r = arg;
+	const char *start;
+
+	if (r->failed || fgets(line, size, r->file) == NULL)
+		return NULL;
+	r->line++;
+	if (strchr(line, '\n') == NULL && !feof(r->file)) {
+		complain(r, "it is longer than %d characters: go on in an indented line",
+			 size - 2);
+		return NULL;
+	}
+	if (!is_utf8(line)) {
+		complain(r, "it is not valid UTF-8");
+		return NULL;
+	}
+	start = line + strspn(line, " \t");
+	r->continued = start > line && r->key[0] != '\0';
+	if (*start == '[' && !r->continued) {
+		if (r->header) {
+			complain(r, "the section before it is empty");
+			return NULL;
+		}
+		r->header = true;
+		r->key[0] = '\0';
+	}
+	return line;
+}
 
 static void replace(char **field, const char *value)
 {
@@ -40,62 +116,85 @@ static void extend(char **field, const char *value)
 	*field = joined;
 }
 
-static struct job_section *section_of(struct job *job, const char *name)
+/* The first pair of a section: the section begins. */
+static int begin_section(struct reader *r, const char *name)
 {
-	struct job_section *section;
+	struct job *job = r->job;
+	struct job_section *section = &job->global;
 
-	if (strcmp(name, "global") == 0)
-		return &job->global;
-	if (job->count > 0 && strcmp(job->sections[job->count - 1].name, name) == 0)
-		return &job->sections[job->count - 1];
-	job->sections = realloc(job->sections, (job->count + 1) * sizeof(*job->sections));
-	if (job->sections == NULL)
-		abort();
-	section = &job->sections[job->count++];
-	memset(section, 0, sizeof(*section));
-	section->name = strdup(name);
-	section->params = json_object();
-	return section;
+	r->header = false;
+	json_object_clear(r->seen);
+	if (strcmp(name, "global") == 0) {
+		if (r->global_begun)
+			return complain(r, "there is a second section [global]");
+		r->global_begun = true;
+	} else {
+		for (size_t i = 0; i < job->count; i++) {
+			if (strcmp(job->sections[i].name, name) == 0)
+				return complain(r,
+						"there is a second section [%s]: give "
+						"it another name",
+						name);
+		}
+		job->sections = realloc(job->sections,
+					(job->count + 1) * sizeof(*job->sections));
+		if (job->sections == NULL)
+			abort();
+		section = &job->sections[job->count++];
+		memset(section, 0, sizeof(*section));
+		section->name = strdup(name);
+		section->params = json_object();
+		section->param_lines = json_object();
+		section->line = r->line;
+	}
+	r->section = section;
+	return 1;
 }
 
-/* A key that only [global] has: a number. False when it is not one of them. */
-static bool global_number(struct reader *r, const char *key, const char *value, bool *ok)
+/* A key that only [global] has: a number. */
+static int global_number(struct reader *r, const char *key, const char *value)
 {
 	struct {
 		const char *key;
 		double *target;
-		double min;
+		double min, max;
 	} const numbers[] = {
-		{"time_s", &r->plan->time_s, 1e-4},
-		{"latency_time_s", &r->plan->latency_time_s, 0},
-		{"timeout_s", &r->plan->timeout_s, 0.1},
+		{"time_s", &r->plan->time_s, 1e-4, 3600},
+		{"latency_time_s", &r->plan->latency_time_s, 0, 3600},
+		{"timeout_s", &r->plan->timeout_s, 0.1, 1e6},
 	};
+	double most = strcmp(key, "reps") == 0	? 10000
+		      : strcmp(key, "ops") == 0 ? 1e15
+						: 9007199254740992.0;
+	double least = strcmp(key, "reps") == 0 ? 1 : 0;
 	char *end;
 	double number = strtod(value, &end);
-	bool numeric = end != value && *end == '\0';
 
-	*ok = true;
+	if (end == value || *end != '\0')
+		return complain(r, "'%s = %s' is not a number", key, value);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(numbers); i++) {
-		if (strcmp(key, numbers[i].key) == 0) {
-			*ok = numeric && number >= numbers[i].min;
-			*numbers[i].target = number;
-			return true;
-		}
+		if (strcmp(key, numbers[i].key) != 0)
+			continue;
+		if (!(number >= numbers[i].min && number <= numbers[i].max))
+			return complain(r, "'%s = %s' is out of range: it takes %g to %g",
+					key, value, numbers[i].min, numbers[i].max);
+		*numbers[i].target = number;
+		return 1;
 	}
+	if (!(number >= least && number <= most) || number != (double)(uint64_t)number)
+		return complain(r,
+				"'%s = %s' is out of range: it takes whole numbers of "
+				"%g to %g",
+				key, value, least, most);
 	if (strcmp(key, "reps") == 0) {
-		*ok = numeric && number >= 1 && number <= 10000;
-		r->plan->reps = *ok ? (unsigned int)number : 0;
-	} else if (strcmp(key, "seed") == 0) {
-		*ok = numeric && number >= 0;
-		r->plan->seed = strtoull(value, NULL, 10);
-		r->job->seed_given = true;
+		r->plan->reps = (unsigned int)number;
 	} else if (strcmp(key, "ops") == 0) {
-		*ok = numeric && number >= 0;
-		r->plan->ops = strtoull(value, NULL, 10);
+		r->plan->ops = (uint64_t)number;
 	} else {
-		return false;
+		r->plan->seed = (uint64_t)number;
+		r->job->seed_given = true;
 	}
-	return true;
+	return 1;
 }
 
 static bool parse_switch(const char *value, bool *out)
@@ -111,79 +210,149 @@ static bool parse_switch(const char *value, bool *out)
 	return true;
 }
 
+static bool among(const char *const *keys, size_t count, const char *key)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* [global] has a fixed set of keys. */
+static int unknown_global(struct reader *r, const char *key)
+{
+	const char *names[KMEM_ARRAY_SIZE(section_keys) + KMEM_ARRAY_SIZE(global_keys)];
+	const char *near;
+
+	memcpy(names, section_keys, sizeof(section_keys));
+	memcpy(names + KMEM_ARRAY_SIZE(section_keys), global_keys, sizeof(global_keys));
+	near = kmem_nearest_name(key, names, KMEM_ARRAY_SIZE(names));
+	if (near != NULL)
+		return complain(r, "[global] has no key '%s': did you mean '%s'?", key,
+				near);
+	return complain(r,
+			"[global] has no key '%s': parameters belong into a section of "
+			"their workload",
+			key);
+}
+
+/* Any other key is a parameter; job_plan() sees to it that a workload has it. */
+static void add_param(struct reader *r, const char *key, const char *value)
+{
+	const char *before = json_string_value(json_object_get(r->section->params, key));
+	char *joined = NULL;
+
+	if (before != NULL)
+		joined = strdup(before);
+	extend(&joined, value);
+	json_object_set_new(r->section->params, key, json_string(joined));
+	json_object_set_new(r->section->param_lines, key,
+			    json_integer((json_int_t)r->line));
+	free(joined);
+}
+
+/* The field of a list, or NULL. */
+static char **list_of(struct job_section *section, const char *key)
+{
+	struct {
+		const char *key;
+		char **field;
+	} const lists[] = {
+		{"allocators", &section->allocators}, {"workloads", &section->workloads},
+		{"sizes", &section->sizes},	      {"threads", &section->threads},
+		{"touch", &section->touch},	      {"record", &section->record},
+	};
+
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(lists); i++) {
+		if (strcmp(key, lists[i].key) == 0)
+			return lists[i].field;
+	}
+	return NULL;
+}
+
 /* inih's handler: 1 when the line is good. */
 static int on_pair(void *user, const char *section_name, const char *key,
 		   const char *value)
 {
 	struct reader *r = user;
-	struct job_section *section;
-	bool ok;
+	bool continued = r->continued && strcmp(r->key, key) == 0;
+	char **list;
 
-	if (*section_name == '\0') {
-		cli_error("cannot read the job: '%s' stands before the first [section]",
-			  key);
-		r->failed = true;
+	if (*section_name == '\0')
+		return complain(r, "'%s' stands before the first [section]", key);
+	if (r->header && !begin_section(r, section_name))
 		return 0;
+	if (!continued && json_object_get(r->seen, key) != NULL)
+		return complain(r, "section [%s] has '%s' a second time", section_name,
+				key);
+	json_object_set_new(r->seen, key, json_true());
+	snprintf(r->key, sizeof(r->key), "%s", key);
+	list = list_of(r->section, key);
+	if (list != NULL) {
+		if (continued)
+			extend(list, value);
+		else
+			replace(list, value);
+	} else if (strcmp(key, "check") == 0) {
+		if (!parse_switch(value, &r->section->check))
+			return complain(r, "'check = %s' is neither on nor off", value);
+	} else if (among(global_keys, KMEM_ARRAY_SIZE(global_keys), key)) {
+		if (r->section != &r->job->global)
+			return complain(r,
+					"'%s' holds for all cells: it belongs into "
+					"[global]",
+					key);
+		return global_number(r, key, value);
+	} else if (r->section == &r->job->global) {
+		return unknown_global(r, key);
+	} else {
+		add_param(r, key, value);
 	}
-	section = section_of(r->job, section_name);
-	if (section == &r->job->global && global_number(r, key, value, &ok)) {
-		if (!ok) {
-			cli_error("cannot read the job: '%s = %s' is out of range", key,
-				  value);
-			r->failed = true;
-		}
-		return ok;
-	}
-	if (strcmp(key, "allocators") == 0)
-		replace(&section->allocators, value);
-	else if (strcmp(key, "workloads") == 0)
-		replace(&section->workloads, value);
-	else if (strcmp(key, "sizes") == 0)
-		replace(&section->sizes, value);
-	else if (strcmp(key, "threads") == 0)
-		replace(&section->threads, value);
-	else if (strcmp(key, "touch") == 0)
-		replace(&section->touch, value);
-	else if (strcmp(key, "record") == 0)
-		extend(&section->record, value);
-	else if (strcmp(key, "check") == 0)
-		return parse_switch(value, &section->check);
-	else if (section != &r->job->global)
-		json_object_set_new(section->params, key, json_string(value));
-	else
-		return 0;
 	return 1;
 }
 
-static int finish(struct reader *r, const char *name, int line)
+/* Reads and closes the file, which is open unless file is NULL. */
+static int read_job(FILE *file, const char *name, struct job *job, struct plan *plan)
 {
-	if (line == 0)
-		return 0;
-	if (line < 0)
+	struct reader r = {.job = job, .plan = plan, .file = file, .name = name};
+	int line;
+
+	memset(job, 0, sizeof(*job));
+	if (file == NULL) {
 		cli_error("cannot read job file '%s': %s", name, strerror(errno));
-	else
-		cli_error(
-			"cannot read job file '%s': line %d is not understood ('%s --help' "
-			"shows the format)",
-			name, line, "kmembench sweep");
-	job_release(r->job);
+		return -EINVAL;
+	}
+	job->name = strdup(name);
+	r.seen = json_object();
+	line = ini_parse_stream(next_line, &r, on_pair, &r);
+	if (!r.failed && ferror(file))
+		complain(&r, "%s", strerror(errno));
+	if (!r.failed && line != 0) {
+		r.line = line > 0 ? (unsigned int)line : r.line;
+		complain(&r, "it is no 'key = value' and no [section] "
+			     "('kmembench sweep --help' shows the format)");
+	}
+	if (!r.failed && r.header)
+		complain(&r, "the last section is empty");
+	json_decref(r.seen);
+	fclose(file);
+	if (!r.failed)
+		return 0;
+	job_release(job);
 	return -EINVAL;
 }
 
 int job_read_file(const char *path, struct job *job, struct plan *plan)
 {
-	struct reader r = {job, plan, false};
-
-	memset(job, 0, sizeof(*job));
-	return finish(&r, path, ini_parse(path, on_pair, &r));
+	return read_job(fopen(path, "re"), path, job, plan);
 }
 
 int job_read_text(const char *text, const char *name, struct job *job, struct plan *plan)
 {
-	struct reader r = {job, plan, false};
-
-	memset(job, 0, sizeof(*job));
-	return finish(&r, name, ini_parse_string(text, on_pair, &r));
+	/* Opened for reading: the text is not written to. */
+	return read_job(fmemopen((void *)(uintptr_t)text, strlen(text), "r"), name, job,
+			plan);
 }
 
 static void release_section(struct job_section *s)
@@ -196,6 +365,7 @@ static void release_section(struct job_section *s)
 	free(s->touch);
 	free(s->record);
 	json_decref(s->params);
+	json_decref(s->param_lines);
 }
 
 void job_release(struct job *job)
@@ -204,7 +374,31 @@ void job_release(struct job *job)
 	for (size_t i = 0; i < job->count; i++)
 		release_section(&job->sections[i]);
 	free(job->sections);
+	free(job->name);
 	memset(job, 0, sizeof(*job));
+}
+
+/* A key that is neither ours nor a parameter of the section's workloads is a mistake. */
+static int check_params(const struct job *job, const struct job_section *s,
+			const char *workloads)
+{
+	const char *key, *near;
+	json_t *line;
+
+	json_object_foreach (s->param_lines, key, line) {
+		if (plan_has_param(workloads, key))
+			continue;
+		near = kmem_nearest_name(key, section_keys,
+					 KMEM_ARRAY_SIZE(section_keys));
+		cli_error(
+			"cannot read job file '%s': line %d: '%s' is neither a key nor a "
+			"parameter of the workloads of [%s]%s%s%s",
+			job->name, (int)json_integer_value(line), key, s->name,
+			near != NULL ? ": did you mean '" : "", near != NULL ? near : "",
+			near != NULL ? "'?" : "");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static const char *either(const char *own, const char *global)
@@ -229,7 +423,10 @@ static int use_trace(struct job_section *s, struct grid *grid, char *threads, si
 	trace_close(&trace);
 	if (s->threads == NULL)
 		grid->threads = threads;
-	json_object_set_new(s->params, "trace", json_string(path));
+	if (json_object_set_new(s->params, "trace", json_string(path)) != 0) {
+		cli_error("cannot plan the job: '%s' is not valid UTF-8", path);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -259,11 +456,16 @@ int job_plan(struct job *job, struct plan *plan,
 				  grid.allocators == NULL ? "allocators" : "workloads");
 			return -EINVAL;
 		}
+		if (check_params(job, s, grid.workloads) != 0)
+			return -EINVAL;
 		if (s->record != NULL &&
 		    use_trace(s, &grid, threads, sizeof(threads), trace(s, arg)) != 0)
 			return -EINVAL;
-		if (plan_add_grid(plan, &grid) != 0)
+		if (plan_add_grid(plan, &grid) != 0) {
+			cli_error("this was section [%s], line %u of '%s'", s->name,
+				  s->line, job->name);
 			return -EINVAL;
+		}
 	}
 	return 0;
 }

@@ -18,6 +18,9 @@
  *   check = off
  *   n_blocks = 100,400         ; any other key: a parameter of the workloads
  *
+ * Any list may go on in indented lines. A key or a section that stands there twice, or
+ * that nobody knows, is refused with its line.
+ *
  *   [a real program]
  *   workloads = replay
  *   record = sqlite3 :memory:  ; recorded first; sets the parameter trace
@@ -33,6 +36,8 @@ struct job_section {
 	char *allocators, *workloads, *sizes, *threads, *touch, *record;
 	bool check;
 	json_t *params;
+	json_t *param_lines; /* where each of them stands */
+	unsigned int line;   /* of the section's first pair */
 };
 
 struct job {
@@ -40,6 +45,7 @@ struct job {
 	struct job_section *sections;
 	size_t count;
 	bool seed_given;
+	char *name; /* of the file, for messages */
 };
 
 /* Reads a job file; settings go to the plan. 0 or -EINVAL, with a message (file and line)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* kmembench: finds the command and runs it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/cli.h"
 #include <kmem/options.h>
@@ -69,6 +72,36 @@ static int unknown_command(const char *name)
 	return EXIT_USAGE;
 }
 
+/*
+ * Whoever starts us with a standard descriptor closed would find the next file that
+ * is opened, a journal say, in its place, and the table printed into it.
+ */
+static void open_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A full disk under the output is a failure; a reader who has seen enough is none. */
+static int close_output(int code)
+{
+	bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fflush(stdout) != 0)
+		failed = true;
+	if (!failed || errno == EPIPE || code != EXIT_DONE)
+		return code;
+	cli_error("cannot write to standard output: %s",
+		  errno != 0 ? strerror(errno) : "an earlier write failed");
+	return EXIT_CELL_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -89,5 +122,7 @@ int main(int argc, char **argv)
 	command = command_find(argv[1]);
 	if (command == NULL)
 		return unknown_command(argv[1]);
-	return command->run(argc - 1, argv + 1);
+	if (!command->hidden)
+		open_standard_descriptors();
+	return close_output(command->run(argc - 1, argv + 1));
 }

@@ -56,7 +56,7 @@ static const struct metric metrics[] = {
 	 "most bytes asked for and live at once: max L, the workload's own"},
 
 	{"page_faults", "1", METRIC_LOWER,
-	 "page faults of all threads in the timed region"},
+	 "page faults of all threads in the timed region, a total: divide by iterations"},
 	{"context_switches", "1", METRIC_LOWER,
 	 "times a thread left its CPU in the timed region"},
 	{"cpu_migrations", "1", METRIC_LOWER,
@@ -70,6 +70,16 @@ static const struct metric metrics[] = {
 	{"llc_misses", "1", METRIC_LOWER, "loads that missed the last cache"},
 	{"dtlb_misses", "1", METRIC_LOWER, "loads that missed the data TLB"},
 };
+
+bool metric_is_total(const char *name)
+{
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(metrics); i++) {
+		if (strcmp(metrics[i].name, name) == 0)
+			return metrics[i].better == METRIC_LOWER &&
+			       strcmp(metrics[i].unit, "1") == 0;
+	}
+	return false;
+}
 
 const struct metric *metric_at(size_t index)
 {

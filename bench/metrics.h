@@ -18,6 +18,11 @@ struct metric {
 const struct metric *metric_at(size_t index);
 /* NULL when unknown, with the nearest names in the error text. */
 const struct metric *metric_find(const char *name);
+/*
+ * True for the event counters: results hold totals of the timed region, which
+ * only compare once they are divided by the entry's iterations.
+ */
+bool metric_is_total(const char *name);
 /* "lower", "higher", "neither". */
 const char *metric_better_name(enum metric_better better);
 

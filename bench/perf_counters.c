@@ -44,7 +44,7 @@ const char *perf_counter_name(enum perf_counter counter)
 	return events[counter].name;
 }
 
-static int open_event(enum perf_counter counter, const struct perf_counters *c)
+static int open_event(enum perf_counter counter, struct perf_counters *c)
 {
 	struct perf_event_attr attr;
 	int leader = events[counter].leader;
@@ -73,12 +73,14 @@ static int open_event(enum perf_counter counter, const struct perf_counters *c)
 		attr.exclude_kernel = 1;
 		fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, group_fd,
 				  PERF_FLAG_FD_CLOEXEC);
+		c->user_only[counter] = fd >= 0;
 	}
 	return fd;
 }
 
 void perf_counters_open(struct perf_counters *c)
 {
+	memset(c, 0, sizeof(*c));
 	for (int i = 0; i < NR_PERF_COUNTERS; i++) {
 		c->fd[i] = open_event((enum perf_counter)i, c);
 		c->error[i] = c->fd[i] < 0 ? errno : 0;
@@ -116,6 +118,7 @@ void perf_counters_close(struct perf_counters *c, struct perf_totals *totals)
 			totals->present[i] = ok;
 		else
 			totals->present[i] = totals->present[i] && ok;
+		totals->user_only[i] = totals->user_only[i] || c->user_only[i];
 		if (ok)
 			totals->value[i] += (double)r.value *
 					    ((double)r.enabled / (double)r.running);

@@ -32,11 +32,14 @@ const char *perf_counter_name(enum perf_counter counter);
 struct perf_counters {
 	int fd[NR_PERF_COUNTERS];    /* -1: absent */
 	int error[NR_PERF_COUNTERS]; /* errno of the attempt */
+	/* The kernel's half may not be counted: the count is of user space alone. */
+	bool user_only[NR_PERF_COUNTERS];
 };
 
 struct perf_totals {
-	double value[NR_PERF_COUNTERS]; /* sums over threads */
-	bool present[NR_PERF_COUNTERS]; /* in every thread that was added */
+	double value[NR_PERF_COUNTERS];	  /* sums over threads */
+	bool present[NR_PERF_COUNTERS];	  /* in every thread that was added */
+	bool user_only[NR_PERF_COUNTERS]; /* in any thread */
 	int error[NR_PERF_COUNTERS];
 	unsigned int threads;
 };

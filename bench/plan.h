@@ -62,10 +62,22 @@ void plan_release(struct plan *plan);
  */
 int plan_add_grid(struct plan *plan, const struct grid *grid);
 
+/* Adds one cell, unless it is there already; takes over what the cell points to. */
+void plan_add_cell(struct plan *plan, struct plan_cell cell);
+
 /* "name=path" of --library. 0 or -EINVAL, with a message on stderr. */
 int plan_add_library(struct plan *plan, const char *text);
 
-/* Identifies cells and settings (not the seed): a journal belongs to one plan. */
+/* Whether one of the workloads in a list, as typed, has a parameter of that name. */
+bool plan_has_param(const char *workloads, const char *name);
+
+/* Results are JSON, which takes nothing else. */
+bool plan_text_is_utf8(const char *text);
+
+/*
+ * Identifies cells, their parameters, libraries and settings (not the seed): a
+ * journal belongs to one plan.
+ */
 uint64_t plan_hash(const struct plan *plan);
 
 /* The description that a cell's process reads; a new reference. */

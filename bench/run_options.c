@@ -25,6 +25,19 @@ static int number(const char *command, const char *option, const char *text, dou
 	return EXIT_DONE;
 }
 
+static int whole_number(const char *command, const char *option, const char *text,
+			double min, double max, double *value)
+{
+	int code = number(command, option, text, min, max, value);
+
+	if (code == EXIT_DONE && *value != (double)(uint64_t)*value)
+		code = cli_usage_error(command,
+				       "'%s' is not a value for %s: it takes "
+				       "whole numbers",
+				       text, option);
+	return code;
+}
+
 int run_option(const char *command, int option, const char *argument, struct plan *plan,
 	       bool *seed_given)
 {
@@ -33,7 +46,7 @@ int run_option(const char *command, int option, const char *argument, struct pla
 
 	switch (option) {
 	case OPT_REPS:
-		code = number(command, "--reps", argument, 1, 10000, &value);
+		code = whole_number(command, "--reps", argument, 1, 10000, &value);
 		plan->reps = (unsigned int)value;
 		return code;
 	case OPT_TIME:
@@ -44,11 +57,12 @@ int run_option(const char *command, int option, const char *argument, struct pla
 	case OPT_TIMEOUT:
 		return number(command, "--timeout", argument, 0.1, 1e6, &plan->timeout_s);
 	case OPT_OPS:
-		code = number(command, "--ops", argument, 1, 1e15, &value);
+		code = whole_number(command, "--ops", argument, 1, 1e15, &value);
 		plan->ops = (uint64_t)value;
 		return code;
 	case OPT_SEED:
-		code = number(command, "--seed", argument, 0, 9007199254740992.0, &value);
+		code = whole_number(command, "--seed", argument, 0, 9007199254740992.0,
+				    &value);
 		plan->seed = (uint64_t)value;
 		*seed_given = true;
 		return code;

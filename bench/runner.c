@@ -30,6 +30,9 @@
 
 volatile sig_atomic_t runner_interrupted;
 
+/* What the signals did before. */
+static struct sigaction before_int, before_term;
+
 static void on_signal(int signal_number)
 {
 	(void)signal_number;
@@ -41,9 +44,15 @@ void runner_catch_signals(void)
 	/* No SA_RESTART: poll() must return. */
 	struct sigaction action = {.sa_handler = on_signal};
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, &before_int);
+	sigaction(SIGTERM, &action, &before_term);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+void runner_release_signals(void)
+{
+	sigaction(SIGINT, &before_int, NULL);
+	sigaction(SIGTERM, &before_term, NULL);
 }
 
 struct stream {
@@ -215,7 +224,8 @@ static enum watch_end watch(struct child *child, double timeout_s)
 			end = TIMED_OUT;
 			break;
 		}
-		if (poll(fds, 2, (int)(left * 1000) + 1) < 0)
+		/* A signal between the check and poll() is seen a second later. */
+		if (poll(fds, 2, left < 1 ? (int)(left * 1000) + 1 : 1000) < 0)
 			continue;
 		if (fds[0].revents != 0)
 			drain(&child->result);

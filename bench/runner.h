@@ -9,6 +9,8 @@
 /* Set by the handler of SIGINT and SIGTERM, which runner_catch_signals() installs. */
 extern volatile sig_atomic_t runner_interrupted;
 void runner_catch_signals(void);
+/* Back to what they did before: once results are safe, a signal ends the program. */
+void runner_release_signals(void);
 
 /*
  * Runs the cell that spec describes (bench/cell.h). Returns what it wrote: an

@@ -33,6 +33,7 @@ public_layer_of() {
 	page_alloc.h) echo 3 ;;
 	slab.h) echo 4 ;;
 	vmalloc.h) echo 5 ;;
+	malloc.h) echo 6 ;;
 	*) echo -1 ;;
 	esac
 }

@@ -15,6 +15,7 @@ for test in "$@"; do
 	start=$(date +%s.%N)
 	case $test in
 	*.py) timeout -k 5 "$timeout_s" python3 "$test" >"$log" 2>&1 ;;
+	/*) timeout -k 5 "$timeout_s" "$test" >"$log" 2>&1 ;;
 	*) timeout -k 5 "$timeout_s" "./$test" >"$log" 2>&1 ;;
 	esac
 	status=$?

@@ -34,6 +34,8 @@ struct request {
 
 enum mark { MARK_LOW, MARK_MIN };
 
+struct kmem_spinlock buddy_drain_lock;
+
 static struct buddy_reclaim_hooks hooks;
 
 void buddy_set_reclaim_hooks(const struct buddy_reclaim_hooks *h)
@@ -138,14 +140,12 @@ static void wake_reclaimers(const struct request *rq)
  */
 static void drain_zonelist(const struct request *rq)
 {
-	static struct kmem_spinlock lock;
-
-	spin_lock(&lock);
+	spin_lock(&buddy_drain_lock);
 	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
 		if (zone_allowed(*z, rq) && zone_pcp_pages(*z) != 0)
 			pcp_drain_zone(*z);
 	}
-	spin_unlock(&lock);
+	spin_unlock(&buddy_drain_lock);
 }
 
 static void wait_a_little(void)

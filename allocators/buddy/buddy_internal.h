@@ -194,6 +194,19 @@ bool free_prepare(struct page *page, unsigned int order);
  * back to the system; they read as zeroes. Returns how many pages. */
 unsigned long buddy_trim(void);
 
+/* --- fork.c: around fork(2), in this order --- */
+
+/* Outermost: a request that empties other CPUs' lists holds it. */
+extern struct kmem_spinlock buddy_drain_lock;
+
+void buddy_fork_lock_drain(void);
+/* Once more until all lists are frozen: percpu_freeze(). */
+bool buddy_fork_freeze(void);
+/* Takes every zone lock; no list_lock of a slab cache is taken after this. */
+void buddy_fork_lock_zones(void);
+/* Undoes all three; in the parent and in the child. */
+void buddy_fork_unlock(void);
+
 /* --- stats.c --- */
 
 /* Counts pages that `zone` served to a request for nid by another way than a pop. */

@@ -97,6 +97,22 @@ static void check_list_entry(void *entry, void *arg)
 	walk->pages += 1UL << walk->order;
 }
 
+/* Only a block's first page says what it is: a mark on another would join blocks that
+ * are in use. The slab allocator marks each of its pages. */
+static int check_inner_pages(const struct zone *zone, unsigned long pfn,
+			     unsigned long pages)
+{
+	for (unsigned long i = 1; i < pages; i++) {
+		const struct page *page = buddy.mem_map + pfn + i;
+
+		if ((page_flags(page) & ~(uint32_t)PG_slab) != 0 ||
+		    atomic_load(&page->_refcount) != 0)
+			return broken(zone, pfn + i,
+				      "inside a block, but marked as the first of one");
+	}
+	return 0;
+}
+
 /* Goes through the zone block by block: each page is part of exactly one. */
 static int check_blocks(const struct zone *zone, unsigned long listed)
 {
@@ -107,7 +123,7 @@ static int check_blocks(const struct zone *zone, unsigned long listed)
 		const struct page *page = buddy.mem_map + pfn;
 		uint32_t flags = page_flags(page);
 		bool used = (flags & PG_head) != 0;
-		unsigned long pages = 1UL << page->private_;
+		unsigned long pages = 1UL << (page->private_ & 63);
 
 		if (page->private_ >= MAX_ORDER || (pfn & (pages - 1)) != 0)
 			return broken(zone, pfn,
@@ -121,6 +137,12 @@ static int check_blocks(const struct zone *zone, unsigned long listed)
 			pcp += pages;
 		if (flags == PG_buddy)
 			free += pages;
+		if (pfn + pages <= zone->fresh_pfn) {
+			int err = check_inner_pages(zone, pfn, pages);
+
+			if (err != 0)
+				return err;
+		}
 		pfn += pages;
 	}
 	if (pfn != zone->fresh_pfn)

@@ -31,8 +31,9 @@
  * between CPUs do not exist: the NUMA statistics are derived from the pops that
  * each list counts as it goes (stats.c).
  *
- * Fork. With the private backing a child has its own copy of everything, made
- * while no other thread holds a zone lock, which is the caller's to ensure.
+ * Fork. With the private backing a child has its own copy of everything. It is
+ * whole if no other thread is inside a call; fork.c sees to that for the fork
+ * handlers of malloc/.
  *
  * Where this differs from the kernel (2.6.28). Lists hold orders up to 3, not 0
  * alone, and give up their newest blocks when full, not the coldest (5.13 has
@@ -164,19 +165,30 @@ static KMEM_COLD void report_refused(const struct page *page, unsigned int order
 			pfn, order, page_flags(page));
 }
 
-/* Neither "allocated" nor "referenced once" alone: drops a reference, or reports. */
-static KMEM_COLD void free_unusual(struct page *page, unsigned int order)
+/*
+ * Not "allocated, held once" a moment ago: drops a reference, or reports. True
+ * when the other holders have let go meanwhile, so that this one ends the life.
+ */
+static KMEM_COLD bool free_unusual(struct page *page, unsigned int order)
 {
-	int32_t count = atomic_load_explicit(&page->_refcount, memory_order_relaxed);
+	uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
 
-	while (count > 1) {
-		if (atomic_compare_exchange_weak(&page->_refcount, &count, count - 1))
-			return;
+	for (;;) {
+		int32_t count = (int32_t)(state >> 32);
+		bool last = state == PAGE_STATE(PG_head, 1);
+
+		if (!last && count <= 1)
+			break;
+		if (atomic_compare_exchange_weak(&page->state, &state,
+						 last ? PAGE_STATE(PG_pcp, 0)
+						      : state - PAGE_STATE(0, 1)))
+			return last;
 	}
-	if (count == 1)
+	if (state >> 32 == 1)
 		report_refused(page, order);
 	else
 		report_not_allocated(page, order);
+	return false;
 }
 
 static KMEM_COLD void report_bad_page(const struct page *page, unsigned int order)
@@ -209,10 +221,9 @@ static KMEM_ALWAYS_INLINE bool end_life(struct page *page, unsigned int order)
 		return false;
 	}
 	if (KMEM_UNLIKELY(!atomic_compare_exchange_strong(&page->state, &allocated,
-							  PAGE_STATE(PG_pcp, 0)))) {
-		free_unusual(page, order);
+							  PAGE_STATE(PG_pcp, 0))) &&
+	    !free_unusual(page, order))
 		return false;
-	}
 	if (KMEM_UNLIKELY(page->private_ != order ||
 			  atomic_load_explicit(&page->_mapcount, memory_order_relaxed) !=
 				  0)) {
@@ -229,13 +240,14 @@ bool free_prepare(struct page *page, unsigned int order)
 	return end_life(page, order);
 }
 
-/* Not for the list, or no room on it. */
+/* Not for the list, a list with locks, or no room on it. */
 static KMEM_NOINLINE void free_slow(struct zone *zone, struct page *page,
 				    unsigned int order)
 {
 	if (order >= buddy.pcp_orders)
 		zone_free_blocks(zone, order, 1, &page);
-	else
+	/* Lists with locks have not been tried yet: see percpu_try_push(). */
+	else if (os_percpu_lockless() || !percpu_push(&zone->pcp[order], page))
 		pcp_flush(zone, order, page);
 }
 

@@ -3,8 +3,8 @@
 #include "allocators/os/os_cpu.h"
 #include "allocators/os/percpu_fast.h"
 
+#include <fcntl.h>
 #include <linux/membarrier.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,27 +15,31 @@ ptrdiff_t os_rseq_offset;
 
 static unsigned int nr_cpus;
 
-/* The last number of a list such as "0-3,8-11", plus one; 0 when unreadable. */
+/*
+ * The last number of a list such as "0-3,8-11", plus one; 0 when unreadable. Without
+ * stdio, which allocates: this runs inside the first malloc() of a process.
+ */
 static unsigned int read_possible_cpus(void)
 {
+	int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
+	const char *last;
 	char line[256];
-	unsigned int count = 0;
-	FILE *f = fopen("/sys/devices/system/cpu/possible", "re");
+	ssize_t n;
 
-	if (f == NULL)
+	if (fd < 0)
 		return 0;
-	if (fgets(line, sizeof(line), f) != NULL) {
-		const char *last = line;
-
-		for (const char *c = line; *c != '\0'; c++) {
-			if (*c == '-' || *c == ',')
-				last = c + 1;
-		}
-		if (*last >= '0' && *last <= '9')
-			count = (unsigned int)strtoul(last, NULL, 10) + 1;
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	line[n] = '\0';
+	last = line;
+	for (const char *c = line; *c != '\0'; c++) {
+		if (*c == '-' || *c == ',')
+			last = c + 1;
 	}
-	fclose(f);
-	return count;
+	return *last >= '0' && *last <= '9' ? (unsigned int)strtoul(last, NULL, 10) + 1
+					    : 0;
 }
 
 static unsigned int count_possible_cpus(void)

@@ -22,6 +22,11 @@ static long system_mbind(void *addr, unsigned long size, int mode,
 	return syscall(SYS_mbind, addr, size, mode, nodemask, maxnode, flags);
 }
 
+static void *system_mremap(void *addr, size_t old_size, size_t new_size, int flags)
+{
+	return mremap(addr, old_size, new_size, flags);
+}
+
 static int system_fallocate(int fd, int mode, off_t offset, off_t size)
 {
 	return fallocate(fd, mode, offset, size);
@@ -30,6 +35,7 @@ static int system_fallocate(int fd, int mode, off_t offset, off_t size)
 const struct os_hooks os_hooks_system = {
 	.mmap = mmap,
 	.munmap = munmap,
+	.mremap = system_mremap,
 	.mprotect = mprotect,
 	.madvise = madvise,
 	.memfd_create = memfd_create,
@@ -41,6 +47,7 @@ const struct os_hooks os_hooks_system = {
 static struct os_hooks hooks = {
 	.mmap = mmap,
 	.munmap = munmap,
+	.mremap = system_mremap,
 	.mprotect = mprotect,
 	.madvise = madvise,
 	.memfd_create = memfd_create,
@@ -58,6 +65,8 @@ void os_set_hooks(const struct os_hooks *replacement)
 		hooks.mmap = replacement->mmap;
 	if (replacement->munmap != NULL)
 		hooks.munmap = replacement->munmap;
+	if (replacement->mremap != NULL)
+		hooks.mremap = replacement->mremap;
 	if (replacement->mprotect != NULL)
 		hooks.mprotect = replacement->mprotect;
 	if (replacement->madvise != NULL)
@@ -121,6 +130,18 @@ void *os_map_anon(size_t size)
 void *os_map_anon_at(void *addr, size_t size)
 {
 	return map(addr, size, RW, RESERVE_FLAGS | MAP_FIXED, -1, 0);
+}
+
+void *os_map_counted(size_t size)
+{
+	return map(NULL, size, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+void *os_remap(void *addr, size_t old_size, size_t new_size)
+{
+	void *p = hooks.mremap(addr, old_size, new_size, MREMAP_MAYMOVE);
+
+	return p == MAP_FAILED ? NULL : p;
 }
 
 int os_memfd(const char *name, size_t size)

@@ -18,6 +18,7 @@
 struct os_hooks {
 	void *(*mmap)(void *addr, size_t size, int prot, int flags, int fd, off_t offset);
 	int (*munmap)(void *addr, size_t size);
+	void *(*mremap)(void *addr, size_t old_size, size_t new_size, int flags);
 	int (*mprotect)(void *addr, size_t size, int prot);
 	int (*madvise)(void *addr, size_t size, int advice);
 	int (*memfd_create)(const char *name, unsigned int flags);
@@ -51,6 +52,13 @@ int os_unmap(void *addr, size_t size);
  * touched; anywhere, or over a reservation. NULL with errno. */
 void *os_map_anon(size_t size);
 void *os_map_anon_at(void *addr, size_t size);
+
+/* Private zeroed memory that the system's overcommit policy counts, as it counts what
+ * the C library's malloc maps: an absurd size fails. NULL with errno. */
+void *os_map_counted(size_t size);
+/* Makes a mapping larger or smaller; it may move. Its new address, or NULL with errno
+ * and nothing changed. */
+void *os_remap(void *addr, size_t old_size, size_t new_size);
 
 /* A shared memory file of the given size; its descriptor, or -errno. */
 int os_memfd(const char *name, size_t size);

@@ -307,6 +307,61 @@ void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 	}
 }
 
+/* --- fork --- */
+
+/* No drainer's mark: their tickets count up from 0. */
+#define FROZEN UINT64_MAX
+
+/* Puts our mark on a stack; false when it stood there already. */
+static bool freeze_one(struct percpu_stack *stack)
+{
+	for (;;) {
+		uint64_t old = state_of(stack);
+
+		if (old == FROZEN)
+			return false;
+		if (is_stopped(old)) {
+			sched_yield(); /* a drainer has it, and gives it back */
+			continue;
+		}
+		if (atomic_compare_exchange_strong(&stack->state, &old, FROZEN)) {
+			atomic_store_explicit(&stack->saved, old, memory_order_relaxed);
+			return true;
+		}
+	}
+}
+
+bool percpu_freeze(const struct percpu_stacks *s)
+{
+	bool all = true;
+
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
+		struct percpu_stack *stack = percpu_stack_of(s, cpu);
+
+		if (!os_percpu_lockless())
+			spin_word_lock(&stack->lock);
+		else if (freeze_one(stack))
+			all = false;
+	}
+	return all;
+}
+
+void percpu_thaw(const struct percpu_stacks *s)
+{
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
+		struct percpu_stack *stack = percpu_stack_of(s, cpu);
+
+		if (!os_percpu_lockless()) {
+			spin_word_unlock(&stack->lock);
+		} else if (state_of(stack) == FROZEN) {
+			uint64_t saved = atomic_exchange_explicit(&stack->saved, 0,
+								  memory_order_relaxed);
+
+			atomic_store_explicit(&stack->state, saved, memory_order_release);
+		}
+	}
+}
+
 size_t percpu_count(const struct percpu_stacks *s)
 {
 	size_t count = 0;

@@ -155,3 +155,13 @@ void percpu_area_free(char *base, size_t size)
 	}
 	spin_unlock(&lock);
 }
+
+void percpu_area_fork_lock(void)
+{
+	spin_lock(&lock);
+}
+
+void percpu_area_fork_unlock(void)
+{
+	spin_unlock(&lock);
+}

@@ -13,4 +13,8 @@
 char *percpu_area_alloc(size_t size, size_t header);
 void percpu_area_free(char *base, size_t size);
 
+/* Around fork(2), as the last lock: nobody else is inside the two functions above. */
+void percpu_area_fork_lock(void);
+void percpu_area_fork_unlock(void);
+
 #endif /* KMEM_OS_PERCPU_AREA_H */

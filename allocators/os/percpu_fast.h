@@ -17,7 +17,7 @@
  * spread over the sets of its first-level cache:
  *
  *   0               8      12       16
- *   | pops | avail | lock | unused | slot[0] | slot[1] | ... | slot[limit-1] |
+ *   | pops | avail | lock or saved | slot[0] | slot[1] | ... | slot[limit-1] |
  *   63   16 15    0
  *
  * `avail` is the number of entries. `pops` counts the entries taken by
@@ -31,6 +31,11 @@
  * that had read the old state; if our mark still stands, nobody can change the
  * stack any more and its entries are ours. If a sequence committed over the
  * mark, the attempt is repeated.
+ *
+ * UNLOADING. A thread keeps the address of its last sequence's descriptor, and the
+ * kernel reads it at the thread's next preemption, however much later: where the
+ * library has been unmapped by then, the process dies of SIGSEGV. So a shared object
+ * with these sequences must be linked with `-z nodelete`.
  *
  * The mode is chosen once, at start, for the whole process (os_percpu_use_rseq);
  * KMEM_PERCPU=lock in the environment forces locks.
@@ -82,8 +87,10 @@
 
 struct percpu_stack {
 	_Atomic uint64_t state; /* written by the owning CPU, in rseq or under lock */
-	_Atomic uint32_t lock;	/* lock mode only */
-	uint32_t unused;
+	union {
+		_Atomic uint32_t lock;	/* lock mode only */
+		_Atomic uint64_t saved; /* rseq mode: state of a frozen stack */
+	};
 	void *slot[];
 };
 _Static_assert(offsetof(struct percpu_stack, slot) == 16, "assembly knows this offset");
@@ -308,6 +315,16 @@ size_t percpu_push_batch(const struct percpu_stacks *s, size_t n, void *const *i
  */
 void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 		      void (*fn)(void *entry, void *arg), void *arg);
+
+/*
+ * For fork(2): keeps every thread from changing the stacks until percpu_thaw(), so that
+ * a child's copy of them, which the system takes page by page while other threads
+ * run, is whole. Meanwhile they are found empty and full at once. In rseq mode one
+ * call only asks for it: repeat { percpu_freeze() of all stacks; if all returned true,
+ * done; os_restart_sequences(); }. No lock may be held that a drain in progress needs.
+ */
+bool percpu_freeze(const struct percpu_stacks *s);
+void percpu_thaw(const struct percpu_stacks *s);
 
 /* Entries on all stacks together; exact only when quiescent. */
 size_t percpu_count(const struct percpu_stacks *s);

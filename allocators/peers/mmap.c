@@ -205,9 +205,12 @@ static size_t mmap_pages(struct mmap_allocator *m, const char *what, const void 
 static void mmap_free(struct allocator *a, void *ptr, size_t size)
 {
 	leaf_entry *entry;
-	size_t pages = mmap_pages((struct mmap_allocator *)a, "free", ptr, &entry);
+	size_t pages;
 
 	(void)size;
+	if (ptr == NULL)
+		return;
+	pages = mmap_pages((struct mmap_allocator *)a, "free", ptr, &entry);
 	if (pages == 0)
 		return;
 	/* Before the address can be handed out again. */

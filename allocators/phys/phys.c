@@ -106,6 +106,13 @@ static struct {
 	size_t map_bytes;
 } space;
 
+void phys_topology_flat(struct phys_topology *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->nr_nodes = 1;
+	t->distance[0][0] = 10; /* ACPI: local */
+}
+
 /* --- layout --- */
 
 /* Share of node nid when blocks are dealt out evenly, the first nodes first. */
@@ -187,7 +194,8 @@ static void fill_block_zone(void)
 static int reserve_space(void)
 {
 	size_t direct = kmem_nr_frames << PAGE_SHIFT;
-	size_t extra = VMALLOC_RESERVE_BYTES;
+	/* Private frames cannot be mapped a second time: there is no vmalloc. */
+	size_t extra = phys_memory.backing == PHYS_MEMFD ? VMALLOC_RESERVE_BYTES : 0;
 	char *p = NULL;
 
 	for (;;) {
@@ -445,14 +453,15 @@ char *phys_direct_end(void)
 
 char *phys_vmalloc_base(size_t range_bytes)
 {
-	char *start = phys_direct_end() + VMALLOC_OFFSET;
 	size_t room, more;
+	char *start;
 
 	if (!phys_memory.up) {
 		kmem_error(-EINVAL,
 			   "there is no physical memory yet; call phys_init() first");
 		return NULL;
 	}
+	start = phys_direct_end() + VMALLOC_OFFSET;
 	room = (size_t)(space.end - start);
 	if (range_bytes <= room)
 		return start;

@@ -89,6 +89,10 @@ struct phys_topology {
 	uint8_t distance[MAX_NUMNODES][MAX_NUMNODES];
 };
 
+/* "flat": one node of all CPUs, without asking anybody. */
+#define PHYS_TOPOLOGY_FLAT "flat"
+void phys_topology_flat(struct phys_topology *t);
+
 /* Reads the description (see struct phys_config) and fills cpu_node for nr_cpus CPUs. */
 int phys_topology_load(const char *description, struct phys_topology *t,
 		       uint8_t *cpu_node, unsigned int nr_cpus);

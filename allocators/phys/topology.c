@@ -141,8 +141,10 @@ static int read_nodes(hwloc_topology_t topology, struct phys_topology *t)
 	return 0;
 }
 
-int phys_topology_load(const char *description, struct phys_topology *t,
-		       uint8_t *cpu_node, unsigned int nr_cpus)
+/* Weak: libkmem-malloc.so, which goes into every program, brings one without hwloc. */
+__attribute__((weak)) int phys_topology_load(const char *description,
+					     struct phys_topology *t, uint8_t *cpu_node,
+					     unsigned int nr_cpus)
 {
 	hwloc_topology_t topology;
 	int err;
@@ -150,6 +152,10 @@ int phys_topology_load(const char *description, struct phys_topology *t,
 	memset(t, 0, sizeof(*t));
 	if (description == NULL)
 		description = "";
+	if (strcmp(description, PHYS_TOPOLOGY_FLAT) == 0) {
+		phys_topology_flat(t); /* cpu_node is all zero already */
+		return 0;
+	}
 	if (hwloc_topology_init(&topology) != 0)
 		return kmem_error(-ENOMEM, "hwloc cannot start: %s", strerror(errno));
 	/* Caches are of no use here; packages and groups are, for they hold the nodes. */

@@ -68,17 +68,17 @@
  * at once with percpu=off: every pointer that is not the start of an object
  * (also at once wherever a free takes the slow path), and an object that is
  * free on the slab already (double free). Until then a
- * second free of an object that still lies on an array is not noticed, and
- * the object may be handed out twice. With SLAB_RED_ZONE, SLAB_POISON or
- * SLAB_STORE_USER a cache has no arrays and no depot, and everything is caught
- * at the call: double frees, writes past either end (red zone; at the free),
- * writes after the free (poison; at the next allocation of the object), with
- * the last caller (store user). A damaged object is reported and never used
- * again. A plain access after the free is not seen by any of these.
+ * second free of an object that still lies on an array is not noticed, except by
+ * slab_check(), and the object may be handed out twice. With SLAB_RED_ZONE, SLAB_POISON
+ * or SLAB_STORE_USER a cache has no arrays and no depot, and everything is caught at the
+ * call: double frees, writes past either end (red zone; at the free), writes after the
+ * free (poison; at the next allocation of the object), with the last caller (store user).
+ * A damaged object is reported and never used again. A plain access after the free is not
+ * seen by any of these.
  *
- * Fork and start-up. Nothing works before kmem_cache_init(). There are no
- * fork handlers: with the private backing, fork while no other thread is
- * inside a call.
+ * Fork and start-up. Nothing works before kmem_cache_init(). With the
+ * private backing a child has its own copy of everything. It is whole if no other
+ * thread is inside a call; slab_fork.c sees to that for the fork handlers of malloc/.
  *
  * Differences. From Linux 2.6.28: per-CPU arrays without disabling interrupts
  * (restartable sequences); a flush moves the newest objects, not the oldest,
@@ -144,7 +144,10 @@ static int next_nearest_node(int nid, int last)
 	for (int node = 0; node < (int)slab_nr_nodes; node++) {
 		int d = node_distance(nid, node), dl = node_distance(nid, last);
 
-		if (d < dl || (d == dl && node <= last) || node == nid)
+		if (node == nid)
+			continue;
+		/* A table may call another node as near as the node itself. */
+		if (last != nid && (d < dl || (d == dl && node <= last)))
 			continue;
 		if (best < 0 || d < node_distance(nid, best))
 			best = node;

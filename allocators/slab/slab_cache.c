@@ -74,7 +74,6 @@ static int cache_init_percpu(struct kmem_cache *cache)
 	uint64_t batch = slab_config.batchcount;
 
 	cache->percpu = no_percpu;
-	cache->percpu = no_percpu;
 	cache->limit = 0;
 	cache->batchcount = 1;
 	if (!slab_config.percpu || cache->debug || cache == &cache_cache.cache)
@@ -168,7 +167,10 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 	bool taken;
 
 	if (!cache) {
-		kmem_error(-ENOMEM, "cache '%s': no memory for its description", name);
+		kmem_error(-ENOMEM,
+			   "cache '%s': no memory for its description, free some or "
+			   "raise option 'memory'",
+			   name);
 		return NULL;
 	}
 	memset(cache, 0, cache_cache.cache.object_size);
@@ -205,12 +207,15 @@ static int check_create(const char *name, size_t size, size_t align, unsigned in
 				  "cache '%s': object size '%zu' is not in 1 to %zu",
 				  name, size, KMALLOC_MAX_SIZE);
 	if (align & (align - 1))
-		return kmem_error(-EINVAL,
-				  "cache '%s': alignment '%zu' is no power of two", name,
-				  align);
+		return kmem_error(
+			-EINVAL,
+			"cache '%s': alignment '%zu' is no power of two, use one or 0",
+			name, align);
 	if (flags & ~SLAB_PUBLIC_FLAGS)
-		return kmem_error(-EINVAL, "cache '%s': unknown flags '0x%x'", name,
-				  flags & ~SLAB_PUBLIC_FLAGS);
+		return kmem_error(
+			-EINVAL,
+			"cache '%s': unknown flags '0x%x', use the SLAB_ names only",
+			name, flags & ~SLAB_PUBLIC_FLAGS);
 	return 0;
 }
 
@@ -263,7 +268,8 @@ int kmem_cache_destroy(struct kmem_cache *cache)
 		list_del(&cache->next);
 	slab_chain_unlock();
 	if (live > 0)
-		return kmem_error(-EBUSY, "cache '%s' still has %llu objects",
+		return kmem_error(-EBUSY,
+				  "cache '%s' still has %llu objects, free them first",
 				  cache->name, (unsigned long long)live);
 	if (cache->has_percpu)
 		percpu_stacks_destroy(&cache->percpu);
@@ -328,16 +334,18 @@ static int check_config(const struct slab_config *config)
 	uint64_t colour_off = config->colour_off_bytes;
 
 	if (colour_off & (colour_off - 1))
-		return kmem_error(-EINVAL, "colour_off '%llu' is no power of two",
+		return kmem_error(-EINVAL,
+				  "colour_off '%llu' is no power of two, use one or 0",
 				  (unsigned long long)colour_off);
 	if (config->limit > PERCPU_LIMIT_MAX)
-		return kmem_error(-EINVAL, "limit '%llu' is above %u",
+		return kmem_error(-EINVAL, "limit '%llu' is above %u, lower it",
 				  (unsigned long long)config->limit, PERCPU_LIMIT_MAX);
 	if (config->batchcount > SLAB_BATCH_MAX)
-		return kmem_error(-EINVAL, "batchcount '%llu' is above %u",
+		return kmem_error(-EINVAL, "batchcount '%llu' is above %u, lower it",
 				  (unsigned long long)config->batchcount, SLAB_BATCH_MAX);
 	if (config->limit && config->batchcount > config->limit)
-		return kmem_error(-EINVAL, "batchcount '%llu' is above limit '%llu'",
+		return kmem_error(-EINVAL,
+				  "batchcount '%llu' is above limit '%llu', lower it",
 				  (unsigned long long)config->batchcount,
 				  (unsigned long long)config->limit);
 	return 0;
@@ -352,7 +360,10 @@ static int bootstrap(void)
 	unsigned int flags = SLAB_NO_REAP | SLAB_DESC_ON_SLAB;
 
 	if (percpu_stacks_init(&no_percpu, 1) != 0)
-		return kmem_error(-ENOMEM, "no memory for per-CPU arrays");
+		return kmem_error(
+			-ENOMEM,
+			"no memory for per-CPU arrays, stop other programs or raise "
+			"'ulimit -v'");
 	no_percpu.limit = 0;
 	memset(&cache_cache, 0, sizeof(cache_cache));
 	if (cache_setup(&cache_cache.cache, "kmem_cache", size, KMEM_CACHELINE, flags,
@@ -366,13 +377,17 @@ int kmem_cache_init(const struct slab_config *config)
 {
 	static const struct kmem_option_group groups[] = {{slab_options, 0}, {NULL, 0}};
 	struct slab_config defaults;
+	struct buddy_stats pages;
 	int err;
 
 	if (slab_nr_nodes > 0)
-		return kmem_error(-EBUSY, "the slab allocator is up already");
-	if (phys_nr_nodes() <= 0)
-		return kmem_error(-EINVAL,
-				  "there is no physical memory, call phys_init first");
+		return kmem_error(
+			-EBUSY,
+			"the slab allocator is up already, call kmem_cache_exit first");
+	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);
+	if (pages.total_pages == 0)
+		return kmem_error(-EINVAL, "there are no pages to take, call phys_init "
+					   "and buddy_init first");
 	if (!config) {
 		err = kmem_options_defaults(groups, &defaults);
 		if (err)

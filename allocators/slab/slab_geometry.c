@@ -98,6 +98,9 @@ int slab_geometry_compute(struct slab_geometry *g, size_t size, size_t align,
 	size_t end;
 
 	*g = (struct slab_geometry){.object_size = size};
+	/* No block of pages is aligned to more; the sums below cannot overflow. */
+	if (align > PAGE_SIZE << (MAX_ORDER - 1))
+		return -EINVAL;
 	g->align = natural_align(size, align, flags);
 	end = KMEM_ALIGN_UP(size, sizeof(uint64_t));
 	if (flags & SLAB_RED_ZONE) {

@@ -250,7 +250,11 @@ struct array_check {
 	int err;
 };
 
-/* What lies on an array must be an object of the cache, in use for its slab. */
+/*
+ * What lies on an array must be an object of the cache, in use for its slab, and
+ * lie on one array only: each is marked BUFCTL_BUSY, which nothing else is while
+ * nobody is calling.
+ */
 static void check_cached_object(void *object, void *arg)
 {
 	struct array_check *check = arg;
@@ -264,20 +268,40 @@ static void check_cached_object(void *object, void *arg)
 		check->err = kmem_error(
 			-EFAULT, "cache '%s': %p on an array is none of its objects",
 			cache->name, object);
+	else if (slab->bufctl[slab_index(cache, slab, object)] == BUFCTL_BUSY)
+		check->err = kmem_error(-EFAULT,
+					"cache '%s': object %p is on arrays twice",
+					cache->name, object);
 	else if (slab->bufctl[slab_index(cache, slab, object)] != BUFCTL_ACTIVE)
 		check->err = kmem_error(-EFAULT,
 					"cache '%s': object %p is on an array and free",
 					cache->name, object);
+	else
+		slab->bufctl[slab_index(cache, slab, object)] = BUFCTL_BUSY;
+}
+
+/* Undoes the marks of check_cached_object(), also where it has stopped half-way. */
+static void unmark_slabs(struct list_head *head, unsigned int num)
+{
+	struct slab *slab;
+
+	list_for_each_entry (slab, head, list) {
+		for (unsigned int i = 0; i < num; i++) {
+			if (slab->bufctl[i] == BUFCTL_BUSY)
+				slab->bufctl[i] = BUFCTL_ACTIVE;
+		}
+	}
 }
 
 static int check_node(struct kmem_cache *cache, struct kmem_list3 *l3)
 {
-	struct array_check check = {.cache = cache};
 	struct node_sums sums = {0};
 	int err;
 
 	err = check_list(cache, &l3->slabs_free, 0, 0, &sums);
-	if (err == 0 && cache->num > 1)
+	/* Where a slab has one object, no slab is partial: the bounds then exclude all.
+	 */
+	if (err == 0)
 		err = check_list(cache, &l3->slabs_partial, 1, cache->num - 1, &sums);
 	if (err == 0)
 		err = check_list(cache, &l3->slabs_full, cache->num, cache->num, &sums);
@@ -294,23 +318,38 @@ static int check_node(struct kmem_cache *cache, struct kmem_list3 *l3)
 	if (l3->depot_avail > cache->depot_limit)
 		return check_fail(cache, "objects in a depot", l3->depot_avail,
 				  cache->depot_limit);
-	for (uint32_t i = 0; i < l3->depot_avail; i++)
-		check_cached_object(l3->depot[i], &check);
+	return 0;
+}
+
+/* Everything that is free and on no slab's chain: depots and per-CPU arrays. */
+static int check_cached_objects(struct kmem_cache *cache)
+{
+	struct array_check check = {.cache = cache};
+
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
+		struct kmem_list3 *l3 = &cache->node[nid];
+
+		for (uint32_t i = 0; i < l3->depot_avail; i++)
+			check_cached_object(l3->depot[i], &check);
+	}
+	if (cache->has_percpu)
+		percpu_walk(&cache->percpu, check_cached_object, &check);
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
+		unmark_slabs(&cache->node[nid].slabs_partial, cache->num);
+		unmark_slabs(&cache->node[nid].slabs_full, cache->num);
+	}
 	return check.err;
 }
 
 static int check_cache(struct kmem_cache *cache)
 {
-	struct array_check check = {.cache = cache};
 	struct node_sums sums;
 	int err = 0;
 
 	for (unsigned int nid = 0; nid < slab_nr_nodes && err == 0; nid++)
 		err = check_node(cache, &cache->node[nid]);
-	if (err == 0 && cache->has_percpu) {
-		percpu_walk(&cache->percpu, check_cached_object, &check);
-		err = check.err;
-	}
+	if (err == 0)
+		err = check_cached_objects(cache);
 	if (err)
 		return err;
 	/* Fewer objects in use than cached ones: some object is cached twice. */

@@ -136,6 +136,17 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 				  unsigned int flags, kmem_cache_ctor ctor,
 				  kmem_cache_ctor dtor);
 
+/* --- slab_fork.c: around fork(2); allocators/buddy/fork.c has the others' part --- */
+
+/* Takes slab_chain_mutex, outermost. */
+void slab_fork_lock_chain(void);
+/* Once more until all arrays are frozen: percpu_freeze(). */
+bool slab_fork_freeze(void);
+/* Takes every list_lock. */
+void slab_fork_lock_lists(void);
+/* Undoes all three; in the parent and in the child. */
+void slab_fork_unlock(void);
+
 /* --- kmalloc.c --- */
 int kmalloc_init(void);
 void kmalloc_exit(void);

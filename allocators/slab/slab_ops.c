@@ -97,9 +97,17 @@ static KMEM_NOINLINE void *alloc_slow(size_t size, size_t align, gfp_t gfp, int 
 				  (gfp & __GFP_WAIT ? __GFP_NORETRY : 0);
 		p = kmalloc_slow(need, attempt, node, __builtin_return_address(0));
 	}
-	/* ops_free() trusts that small sizes are never vmalloc's. */
-	if (p || size <= PAGE_SIZE)
+	if (p)
 		return p;
+	/* ops_free() trusts that small sizes are never vmalloc's. */
+	if (size <= PAGE_SIZE) {
+		if (need > KMALLOC_MAX_SIZE)
+			kmem_error(-EINVAL,
+				   "no block of at most a page is aligned to '%zu'; ask "
+				   "for more bytes, or align to %zu at most",
+				   align, KMALLOC_MAX_SIZE);
+		return NULL;
+	}
 	if (!instance.vmalloc) {
 		kmem_error(
 			-ENOMEM,

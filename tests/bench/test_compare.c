@@ -33,11 +33,11 @@ static void add(json_t *file, const char *allocator, int size, int block,
 
 	snprintf(name, sizeof(name), "pair/%s/size:%d/threads:1", allocator, size);
 	entry = json_pack(
-		"{s:s, s:s, s:i, s:f, s:{s:s, s:s, s:s, s:s, s:s, s:i, s:{s:i}}}", "name",
-		name, "run_type", "iteration", "repetition_index", block, "real_time",
-		1.0, "kmembench", "status", status, "allocator", allocator,
-		"allocator_name", allocator, "workload", "pair", "op", "pair", "threads",
-		1, "params", "size", size);
+		"{s:s, s:s, s:i, s:f, s:i, s:{s:s, s:s, s:s, s:s, s:s, s:i, s:{s:i}}}",
+		"name", name, "run_type", "iteration", "repetition_index", block,
+		"real_time", 1.0, "iterations", 1000, "kmembench", "status", status,
+		"allocator", allocator, "allocator_name", allocator, "workload", "pair",
+		"op", "pair", "threads", 1, "params", "size", size);
 	assert_non_null(entry);
 	if (strcmp(status, "ok") == 0)
 		json_object_set_new(entry, metric, json_real(value));
@@ -233,6 +233,29 @@ static void both_zero_is_the_same(void **state)
 	assert_int_equal(t.rows[0].verdict, VERDICT_SAME);
 	assert_false(comparison_regressed(&t, &t.rows[0], 0));
 	assert_false(comparison_may_hide_regression(&t, &t.rows[0], 0));
+	comparison_table_release(&t);
+	json_decref(file);
+}
+
+/* Twice the faults in twice the operations are as many an operation. */
+static void totals_compare_per_operation(void **state)
+{
+	json_t *file = new_file();
+	struct compare_options o = defaults;
+	struct comparison_table t;
+	json_t *list;
+
+	(void)state;
+	o.metric = "page_faults";
+	for (int b = 0; b < 6; b++) {
+		add(file, "glibc", 64, b, "ok", o.metric, 100);
+		add(file, "slab", 64, b, "ok", o.metric, 200);
+		list = json_object_get(file, "benchmarks");
+		json_object_set_new(json_array_get(list, json_array_size(list) - 1),
+				    "iterations", json_integer(2000));
+	}
+	assert_int_equal(compare_within(file, &o, &t), 0);
+	assert_true(fabs(t.rows[0].ratio.estimate - 1.0) < 1e-9);
 	comparison_table_release(&t);
 	json_decref(file);
 }
@@ -488,6 +511,7 @@ int main(void)
 		cmocka_unit_test(few_blocks_cannot_tell),
 		cmocka_unit_test(zero_and_negative_figures_use_differences),
 		cmocka_unit_test(both_zero_is_the_same),
+		cmocka_unit_test(totals_compare_per_operation),
 		cmocka_unit_test(latencies_below_the_clock_cannot_be_told),
 		cmocka_unit_test(failed_and_skipped_cells_are_listed),
 		cmocka_unit_test(failed_baseline_is_told),

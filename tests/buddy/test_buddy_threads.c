@@ -152,6 +152,26 @@ static void test_without_lists(void **state)
 	stress("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off");
 }
 
+/* With locks, too, a free goes onto the list and takes no batch off it. */
+static void test_lists_with_locks(void **state)
+{
+	struct page *pages[32];
+
+	(void)state;
+	mm_up("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1");
+	for (int round = 0; round < 100; round++) {
+		for (int i = 0; i < 32; i++) {
+			pages[i] = alloc_pages(GFP_KERNEL, 0);
+			assert_non_null(pages[i]);
+		}
+		for (int i = 0; i < 32; i++)
+			__free_pages(pages[i], 0);
+	}
+	/* Some: the thread may move to another CPU, where the list is another. */
+	assert_in_range(all_stats().pcp_drains, 0, 100);
+	mm_down();
+}
+
 static int locks(void **state)
 {
 	(void)state;
@@ -173,6 +193,7 @@ int main(void)
 		cmocka_unit_test_setup(test_scarce, rseq),
 		cmocka_unit_test_setup(test_plenty, locks),
 		cmocka_unit_test_setup(test_scarce, locks),
+		cmocka_unit_test_setup(test_lists_with_locks, locks),
 		cmocka_unit_test(test_without_lists),
 	};
 

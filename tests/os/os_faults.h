@@ -47,6 +47,18 @@ static inline int faulty_munmap(void *addr, size_t size)
 	return os_hooks_system.munmap(addr, size);
 }
 
+static inline void *faulty_mremap(void *addr, size_t old_size, size_t new_size, int flags)
+{
+	void *p;
+
+	if (os_faults_hit())
+		return MAP_FAILED;
+	p = os_hooks_system.mremap(addr, old_size, new_size, flags);
+	if (p != MAP_FAILED)
+		os_faults.mapped_bytes += (long)new_size - (long)old_size;
+	return p;
+}
+
 static inline int faulty_madvise(void *addr, size_t size, int advice)
 {
 	return os_faults_hit() ? -1 : os_hooks_system.madvise(addr, size, advice);
@@ -78,6 +90,7 @@ static inline void os_faults_arm(long fail_at, int err)
 	static const struct os_hooks faulty = {
 		.mmap = faulty_mmap,
 		.munmap = faulty_munmap,
+		.mremap = faulty_mremap,
 		.mprotect = faulty_mprotect,
 		.madvise = faulty_madvise,
 		.memfd_create = faulty_memfd_create,

@@ -134,6 +134,36 @@ static void see(void *p, void *arg)
 	seen->n++;
 }
 
+/* As fork handlers do it: nothing comes in or goes out, and all is as it was before. */
+static void test_freeze(void **state)
+{
+	struct percpu_stacks s = {.base = NULL};
+	void *out[4];
+
+	(void)state;
+	assert_int_equal(percpu_stacks_init(&s, 8), 0);
+	stay_on_one_cpu(true);
+	for (uintptr_t i = 0; i < 3; i++)
+		assert_true(percpu_push(&s, entry(i)));
+	assert_ptr_equal(percpu_pop(&s), entry(2));
+	while (!percpu_freeze(&s))
+		os_restart_sequences();
+	if (os_percpu_lockless()) { /* with locks the calls would wait */
+		assert_null(percpu_pop(&s));
+		assert_false(percpu_push(&s, entry(5)));
+		assert_int_equal(percpu_pop_batch(&s, 4, out), 0);
+		assert_int_equal(percpu_push_batch(&s, 4, out), 0);
+	}
+	percpu_thaw(&s);
+	assert_int_equal(percpu_count(&s), 2);
+	assert_ptr_equal(percpu_pop(&s), entry(1));
+	assert_ptr_equal(percpu_pop(&s), entry(0));
+	assert_null(percpu_pop(&s));
+	assert_int_equal(percpu_pops(&s, (unsigned int)sched_getcpu()), 3);
+	stay_on_one_cpu(false);
+	percpu_stacks_destroy(&s);
+}
+
 static void test_drain(void **state)
 {
 	struct percpu_stacks s;
@@ -389,6 +419,7 @@ int main(void)
 		IN_BOTH_MODES(test_last_in_first_out),
 		IN_BOTH_MODES(test_batches),
 		IN_BOTH_MODES(test_drain),
+		IN_BOTH_MODES(test_freeze),
 		IN_BOTH_MODES(test_areas),
 		cmocka_unit_test(test_freed_areas_join),
 		IN_BOTH_MODES(test_stress),

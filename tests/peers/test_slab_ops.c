@@ -61,6 +61,17 @@ static void every_size_and_alignment(void **state)
 	}
 }
 
+static void impossible_alignment_is_explained(void **state)
+{
+	struct allocator *a = create("slab");
+
+	(void)state;
+	kmem_error(-1, "an older text");
+	assert_null(a->ops->alloc(a, 100, (size_t)16 << 20, GFP_KERNEL, NUMA_NO_NODE));
+	assert_non_null(strstr(kmem_last_error(), "aligned to '16777216'"));
+	finish(a);
+}
+
 static void realloc_keeps_contents(void **state)
 {
 	static const size_t sizes[] = {1,   100, 64, 5000, 200000, (size_t)9 << 20,
@@ -178,6 +189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size_and_alignment),
+		cmocka_unit_test(impossible_alignment_is_explained),
 		cmocka_unit_test(realloc_keeps_contents),
 		cmocka_unit_test(zalloc_is_zero),
 		cmocka_unit_test(bulk_of_every_kind),

@@ -80,10 +80,16 @@ static void test_create_errors(void **state)
 	assert_null(kmem_cache_create("x", KMALLOC_MAX_SIZE + 1, 0, 0, NULL, NULL));
 	assert_null(kmem_cache_create("x", 8, 24, 0, NULL, NULL));
 	assert_string_equal(kmem_last_error(),
-			    "cache 'x': alignment '24' is no power of two");
+			    "cache 'x': alignment '24' is no power of two, use one or 0");
 	assert_null(kmem_cache_create("x", 8, 0, 0x4000, NULL, NULL));
-	assert_string_equal(kmem_last_error(), "cache 'x': unknown flags '0x4000'");
+	assert_string_equal(
+		kmem_last_error(),
+		"cache 'x': unknown flags '0x4000', use the SLAB_ names only");
 	assert_null(kmem_cache_create("x", 8, (size_t)8 << 20, 0, NULL, NULL));
+	/* Sums with the largest power of two must not wrap around to small ones. */
+	for (unsigned int flags = 0; flags <= SLAB_STORE_USER; flags += SLAB_RED_ZONE)
+		assert_null(
+			kmem_cache_create("x", 8, (size_t)1 << 63, flags, NULL, NULL));
 	cache = kmem_cache_create("x", 8, 0, 0, NULL, NULL);
 	assert_non_null(cache);
 	assert_null(kmem_cache_create("x", 16, 0, 0, NULL, NULL));
@@ -108,7 +114,8 @@ static void test_config_errors(void **state)
 		buddy_exit();
 		phys_exit();
 	}
-	assert_string_equal(kmem_last_error(), "batchcount '11' is above limit '10'");
+	assert_string_equal(kmem_last_error(),
+			    "batchcount '11' is above limit '10', lower it");
 }
 
 /* --- constructors --- */
@@ -336,7 +343,8 @@ static void test_destroy_busy(void **state)
 	for (int i = 0; i < 3; i++)
 		objects[i] = kmem_cache_alloc(cache, GFP_KERNEL);
 	assert_int_equal(kmem_cache_destroy(cache), -EBUSY);
-	assert_string_equal(kmem_last_error(), "cache 'x' still has 3 objects");
+	assert_string_equal(kmem_last_error(),
+			    "cache 'x' still has 3 objects, free them first");
 	/* It stays usable. */
 	kmem_cache_free(cache, kmem_cache_alloc(cache, GFP_KERNEL));
 	for (int i = 0; i < 3; i++)

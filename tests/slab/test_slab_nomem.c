@@ -24,11 +24,16 @@ static void test_no_percpu_area(void **state)
 	(void)state;
 	slab_test_parse("pcp=off");
 	assert_int_equal(phys_init(&slab_test.phys), 0);
+	assert_int_equal(kmem_cache_init(&slab_test.slab), -EINVAL);
+	assert_string_equal(kmem_last_error(), "there are no pages to take, call "
+					       "phys_init and buddy_init first");
 	assert_int_equal(buddy_init(&slab_test.buddy), 0);
 	free_pages = slab_test_free_pages();
 	os_set_hooks(&hooks);
 	assert_int_equal(kmem_cache_init(&slab_test.slab), -ENOMEM);
-	assert_string_equal(kmem_last_error(), "no memory for per-CPU arrays");
+	assert_string_equal(kmem_last_error(),
+			    "no memory for per-CPU arrays, stop other programs or "
+			    "raise 'ulimit -v'");
 	os_set_hooks(NULL);
 	assert_int_equal(slab_test_free_pages(), free_pages);
 	/* It can be tried again. */

@@ -66,3 +66,8 @@ uint64_t arena_bytes_max(void)
 {
 	return atomic_load_explicit(&live_bytes_max, memory_order_relaxed);
 }
+
+void arena_bytes_max_reset(void)
+{
+	atomic_store_explicit(&live_bytes_max, arena_bytes(), memory_order_relaxed);
+}

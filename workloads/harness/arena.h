@@ -19,7 +19,9 @@ void arena_free(void *p, size_t bytes);
  * whoever reports the resident memory of an allocator subtracts them.
  */
 uint64_t arena_bytes(void);
-/* The most that they held at any time. */
+/* The most that they held at any time since the last reset. */
 uint64_t arena_bytes_max(void);
+/* Begins the maximum anew, with what they hold now. No other thread may allocate. */
+void arena_bytes_max_reset(void);
 
 #endif /* KMEMBENCH_ARENA_H */

@@ -24,8 +24,9 @@ struct phys_config {
 	uint64_t memory_bytes;	/* of all nodes together, all zones */
 	uint64_t dma_bytes;	/* ZONE_DMA, at the start of node 0; 0: no such zone */
 	uint64_t highmem_bytes; /* ZONE_HIGHMEM, of all nodes together; 0: no such zone */
-	/* "": this machine; an hwloc synthetic description ("numa:4 core:2 pu:1"); or
-	 * the path of an hwloc XML file (ends in .xml). */
+	/* "": this machine; "flat": one node, hwloc is not asked; an hwloc synthetic
+	 * description ("numa:4 core:2 pu:1"); or the path of an hwloc XML file (ends in
+	 * .xml). */
 	const char *topology;
 	int hugepages; /* 0 system's choice, 1 never, 2 always (madvise) */
 };

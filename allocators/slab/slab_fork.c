@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fork: the forking thread stops everybody else where no array, list or depot is
+ * half changed. What another thread had in hands between two of them, a batch on
+ * its way, is lost to the child; nothing is handed out twice.
+ */
+#include "allocators/slab/slab_internal.h"
+
+void slab_fork_lock_chain(void)
+{
+	slab_chain_lock();
+}
+
+bool slab_fork_freeze(void)
+{
+	struct kmem_cache *cache;
+	bool all = true;
+
+	list_for_each_entry (cache, &slab_cache_chain, next) {
+		if (cache->has_percpu)
+			all &= percpu_freeze(&cache->percpu);
+	}
+	return all;
+}
+
+/* In the order of the chain; everybody else takes one list_lock at a time. */
+void slab_fork_lock_lists(void)
+{
+	struct kmem_cache *cache;
+
+	list_for_each_entry (cache, &slab_cache_chain, next) {
+		for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+			spin_lock(&cache->node[nid].list_lock);
+	}
+}
+
+void slab_fork_unlock(void)
+{
+	struct kmem_cache *cache;
+
+	list_for_each_entry (cache, &slab_cache_chain, next) {
+		for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+			spin_unlock(&cache->node[nid].list_lock);
+		if (cache->has_percpu)
+			percpu_thaw(&cache->percpu);
+	}
+	slab_chain_unlock();
+}

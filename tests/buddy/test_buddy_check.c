@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* buddy_check() fails for each thing it walks over, and passes once that is mended. */
+#include "tests/buddy/buddy_test.h"
+
+#define SMALL "memory=16M,dma=4M,highmem=0,topology=numa:1 pu:1"
+
+static void assert_broken(const char *part)
+{
+	assert_int_equal(buddy_check(), -EFAULT);
+	if (strstr(kmem_last_error(), part) == NULL)
+		fail_msg("'%s' is not about '%s'", kmem_last_error(), part);
+}
+
+static void test_free_lists(void **state)
+{
+	struct page *page, *first;
+	struct zone *zone;
+
+	(void)state;
+	mm_up(SMALL ",pcp=off");
+	page = alloc_page(GFP_KERNEL);
+	zone = pfn_zone(page_to_pfn(page));
+	first = zone->free_area[3].first;
+	first->lru.prev = page;
+	assert_broken("its link back does not match");
+	first->lru.prev = NULL;
+	zone->free_area[3].first = NULL;
+	assert_broken("nr_free differs");
+	zone->free_area[3].first = first + 1;
+	assert_broken("its descriptor says otherwise");
+	zone->free_area[3].first = first;
+	zone->below_low = !zone->below_low;
+	assert_broken("below_low differs");
+	zone->below_low = !zone->below_low;
+	check();
+	__free_page(page);
+	mm_down();
+}
+
+/* Puts a block on a list of its zone, and nothing more. */
+static void put_unjoined(struct zone *zone, struct page *page, unsigned int order)
+{
+	struct free_area *area = &zone->free_area[order];
+
+	page->private_ = order;
+	set_page_flags(page, PG_buddy);
+	page->lru.next = area->first;
+	page->lru.prev = NULL;
+	if (area->first != NULL)
+		area->first->lru.prev = page;
+	area->first = page;
+	area->nr_free++;
+	atomic_fetch_add(&zone->free_pages, 1UL << order);
+}
+
+/* Two free halves that nobody joined, as a forgotten merge would leave them. */
+static void test_forgotten_merge(void **state)
+{
+	struct page *page, *block, *half;
+	struct zone *zone;
+
+	(void)state;
+	mm_up(SMALL ",pcp=off");
+	page = alloc_page(GFP_KERNEL);
+	zone = pfn_zone(page_to_pfn(page));
+	assert_int_equal(zone_take_blocks(zone, 3, 0, 1, 0, &block), 1);
+	assert_null(zone->free_area[3].first);
+	half = block + 4;
+	put_unjoined(zone, half, 2);
+	put_unjoined(zone, block, 2);
+	assert_broken("the block and its buddy are both free");
+	mm_drop();
+}
+
+static void test_blocks(void **state)
+{
+	struct page *page;
+
+	(void)state;
+	mm_up(SMALL ",pcp=off");
+	page = alloc_pages(GFP_KERNEL, 3);
+	/* What a stale mark of a free block would bring about is a merge with it. */
+	set_page_flags(page + 4, PG_buddy);
+	assert_broken("marked as the first of one");
+	set_page_flags(page + 4, 0);
+	atomic_store(&page[7]._refcount, 1);
+	assert_broken("marked as the first of one");
+	atomic_store(&page[7]._refcount, 0);
+	page->private_ = 2;
+	assert_broken("the page is in no block");
+	page->private_ = 3;
+	set_page_flags(page, 0);
+	assert_broken("the page is in no block");
+	set_page_flags(page, PG_head);
+	page->private_ = 70;
+	assert_broken("impossible order");
+	page->private_ = 3;
+	check();
+	__free_pages(page, 3);
+	mm_down();
+}
+
+static void test_percpu_lists(void **state)
+{
+	struct page *page, *listed, *dma;
+	struct zone *zone;
+
+	(void)state;
+	mm_up(SMALL);
+	page = alloc_page(GFP_KERNEL);
+	dma = alloc_page(GFP_DMA);
+	zone = pfn_zone(page_to_pfn(page));
+	check();
+	listed = percpu_pop(&zone->pcp[0]);
+	assert_non_null(listed);
+	assert_broken("is on no list");
+	set_page_flags(listed, PG_buddy);
+	assert_true(percpu_push(&zone->pcp[0], listed));
+	assert_broken("its descriptor says otherwise");
+	set_page_flags(listed, PG_pcp);
+	check();
+	assert_true(percpu_push(&zone->pcp[0], dma));
+	assert_broken("per-CPU list of another zone");
+	assert_ptr_equal(percpu_pop(&zone->pcp[0]), dma);
+	assert_true(percpu_push(&zone->pcp[0], listed));
+	assert_broken("is on no list");
+	assert_ptr_equal(percpu_pop(&zone->pcp[0]), listed);
+	check();
+	__free_page(dma);
+	__free_page(page);
+	mm_down();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_free_lists),
+		cmocka_unit_test(test_forgotten_merge),
+		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_percpu_lists),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
