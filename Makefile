@@ -149,9 +149,11 @@ $(RECORDER): $(call obj,$(RECORDER_SRC))
 endif
 
 ifneq ($(MALLOC_SO),)
-$(MALLOC_SO): $(OBJ_lib) $(call obj,$(MALLOC_SRC))
+# Exports the C library's names alone, and loads no hwloc into every program.
+MALLOC_MAP := allocators/malloc/preload/exports.map
+$(MALLOC_SO): $(filter-out %/phys/topology.o,$(OBJ_lib)) $(call obj,$(MALLOC_SRC)) $(MALLOC_MAP)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-z,nodelete -Wl,-Bsymbolic-functions -o $@ $^ $(HWLOC_LIBS)
+	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-z,nodelete -Wl,-Bsymbolic-functions -Wl,--version-script=$(MALLOC_MAP) -o $@ $(filter %.o,$^)
 endif
 
 compile_commands.json: Makefile $(SRC_lib) $(SRC_adapters) $(SRC_workloads) $(SRC_bench)

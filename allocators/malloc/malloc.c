@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole stack as malloc.
+ *
+ * THEORY
+ *
+ * Concepts. A block is one of three kinds, by its size:
+ *
+ *   up to 128 KiB     an object of a general cache     (slab/)
+ *   up to 4 MiB       a block of pages                 (buddy/)
+ *   above             a mapping of its own             (large.c)
+ *
+ * The first two lie in the direct map, one range of private memory that is
+ * reserved at the start, as large as the machine's memory, and used only as far as
+ * it is touched. So an address tells its kind: inside the direct map the page's
+ * descriptor knows everything, outside it is a mapping with a header. A block of
+ * pages that is not to be had, because the direct map is full or in pieces,
+ * becomes a mapping too.
+ *
+ * Allocation. malloc_fast.h: pop from this CPU's array of the class. Everything
+ * else comes here: start, other sizes, alignments, refills. When nothing is to be
+ * had, all that is kept for later is given back and the search repeated once.
+ * General caches are aligned to their size, and so are blocks of pages, so an
+ * aligned request is served by rounding its size up to the alignment.
+ *
+ * Free. Push onto this CPU's array, after a look at the page's descriptor. Misuse
+ * is caught where the layer below catches it, see slab.c and page_alloc.c.
+ *
+ * Memory goes back to the system where it has not been used for some time
+ * (trim.c), and by malloc_trim(3).
+ *
+ * Start-up. The first call starts everything, whoever makes it: the dynamic linker,
+ * a library's constructor. Starting asks the system for nothing that would
+ * allocate (no stdio, no hwloc: one node, placed by first touch). Should the C
+ * library allocate in there all the same, the calling thread is served from a
+ * small array (bootstrap.c); other threads wait. Nothing is torn down at exit.
+ *
+ * Fork. fork.c freezes the per-CPU arrays and takes every lock, in lock order:
+ *   1. trim lock           (trim.c)
+ *   2. slab_chain_mutex, buddy_drain_lock
+ *   3. the arrays' freeze  (os/percpu.c)
+ *   4. list_locks, zone locks, the per-CPU area's lock
+ *   5. the lock of the large blocks (large.c)
+ *
+ * Where this differs from others. From kernel kmalloc(): starts by itself, sets
+ * errno, no gfp flags. From glibc: no arenas, no per-thread state, so threads come
+ * and go for nothing, and a block freed by any thread serves the CPU that freed it.
+ * A program that calls mlockall(MCL_CURRENT) makes the system touch the whole
+ * direct map: such programs are given a bound by 'ulimit -v'.
+ *
+ * References: slab.c, page_alloc.c; the C standard, 7.22.3; POSIX posix_memalign();
+ * malloc(3) of glibc 2.36 for what they leave open.
+ */
+#include "allocators/malloc/malloc_fast.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t malloc_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* --- allocation --- */
+
+static void *try_alloc(size_t size, size_t align, bool zero)
+{
+	size_t need = size > align ? size : align;
+	void *p;
+
+	if (need <= KMALLOC_MAX_SIZE) {
+		p = kmalloc_slow(need, GFP_KERNEL | __GFP_NOWARN, NUMA_NO_NODE,
+				 __builtin_return_address(0));
+		if (p != NULL) {
+			if (zero)
+				memset(p, 0, size);
+			return p;
+		}
+		/* Smaller ones would soon meet the bound on the number of mappings. */
+		if (need <= KMALLOC_MAX_CACHE_SIZE)
+			return NULL;
+	}
+	return large_alloc(size, align, zero);
+}
+
+/* Nothing was to be had: true when something that was kept for later is free now. */
+static KMEM_COLD bool release_kept(size_t need)
+{
+	size_t released = large_release(0);
+
+	if (need <= KMALLOC_MAX_SIZE)
+		released += kmem_cache_reap();
+	return released != 0;
+}
+
+KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
+{
+	int saved_errno = errno;
+	enum malloc_start start;
+	void *p;
+
+	/* No object is larger (the difference of two pointers into it would overflow). */
+	if (size > PTRDIFF_MAX || align > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	start = malloc_start();
+	if (KMEM_UNLIKELY(start != MALLOC_READY)) {
+		p = start == MALLOC_STARTING ? bootstrap_alloc(size, align) : NULL;
+		errno = p != NULL ? saved_errno : ENOMEM;
+		return p;
+	}
+	p = try_alloc(size, align, zero);
+	if (KMEM_UNLIKELY(p == NULL) && release_kept(size > align ? size : align))
+		p = try_alloc(size, align, zero);
+	trim_tick();
+	errno = p != NULL ? saved_errno : ENOMEM;
+	return p;
+}
+
+/* First the classes above those that malloc_fast() looks at. */
+KMEM_NOINLINE void *malloc_slow_plain(size_t size)
+{
+	if (size > KMALLOC_SMALL_MAX && size <= KMALLOC_MAX_CACHE_SIZE) {
+		size_t step = (size + (1u << KMALLOC_LARGE_STEP) - 1) >>
+			      KMALLOC_LARGE_STEP;
+		void *object = slab_pop_hit(&kmalloc_percpu[kmalloc_large_class[step]]);
+
+		if (KMEM_LIKELY(object != NULL))
+			return object;
+	}
+	return malloc_slow(size, 0, false);
+}
+
+void *kmem_malloc(size_t size)
+{
+	return malloc_fast(size);
+}
+
+void *kmem_calloc(size_t n, size_t size)
+{
+	size_t total;
+	void *p;
+
+	if (KMEM_UNLIKELY(__builtin_mul_overflow(n, size, &total))) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (total > KMALLOC_SMALL_MAX)
+		return malloc_slow(total, 0, true);
+	p = malloc_fast(total);
+	if (KMEM_LIKELY(p != NULL))
+		memset(p, 0, total);
+	return p;
+}
+
+void *kmem_memalign(size_t align, size_t size)
+{
+	if (KMEM_UNLIKELY((align & (align - 1)) != 0 || align == 0)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (size < align)
+		size = align;
+	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX))
+		return malloc_fast(size);
+	return malloc_slow(size, align, false);
+}
+
+/* --- free --- */
+
+KMEM_NOINLINE void free_slow(void *ptr)
+{
+	int saved_errno = errno;
+
+	if (ptr == NULL)
+		return;
+	if (virt_addr_valid(ptr))
+		slab_free_slow(NULL, ptr, __builtin_return_address(0));
+	else if (!bootstrap_owns(ptr))
+		large_free(ptr);
+	if (malloc_is_up())
+		trim_tick();
+	errno = saved_errno;
+}
+
+void kmem_free(void *ptr)
+{
+	free_fast(ptr);
+}
+
+/* --- size --- */
+
+size_t kmem_usable_size(const void *ptr)
+{
+	if (ptr == NULL)
+		return 0;
+	if (virt_addr_valid(ptr))
+		return ksize(ptr);
+	if (bootstrap_owns(ptr))
+		return bootstrap_usable_size(ptr);
+	return large_usable_size(ptr);
+}
+
+/* A block keeps its place while at least half of it stays in use. */
+static bool fits_in_place(size_t usable, size_t size)
+{
+	return size <= usable && (size > usable / 2 || usable <= KMALLOC_MIN_SIZE);
+}
+
+static bool is_large(const void *ptr)
+{
+	return !virt_addr_valid(ptr) && !bootstrap_owns(ptr);
+}
+
+void *kmem_realloc(void *ptr, size_t size)
+{
+	size_t usable;
+	void *p;
+
+	if (ptr == NULL)
+		return malloc_fast(size);
+	if (size == 0) {
+		free_fast(ptr);
+		return NULL;
+	}
+	usable = kmem_usable_size(ptr);
+	if (KMEM_UNLIKELY(usable == 0)) {
+		errno = ENOMEM; /* not ours, and reported */
+		return NULL;
+	}
+	if (fits_in_place(usable, size) && !is_large(ptr))
+		return ptr;
+	if (size > KMALLOC_MAX_SIZE && size <= PTRDIFF_MAX && is_large(ptr)) {
+		int saved_errno = errno;
+
+		p = large_resize(ptr, size);
+		errno = p != NULL ? saved_errno : ENOMEM;
+		return p;
+	}
+	p = malloc_fast(size);
+	if (p == NULL)
+		return size <= usable ? ptr : NULL; /* shrinking never fails */
+	memcpy(p, ptr, usable < size ? usable : size);
+	free_fast(ptr);
+	return p;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Options, start and end of malloc. */
+#include "allocators/buddy/buddy_internal.h"
+#include "allocators/malloc/malloc_internal.h"
+#include "allocators/slab/slab_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+/* Less than this is not worth starting with. */
+#define MEMORY_MIN ((uint64_t)16 << 20)
+/* Descriptors for more would be a burden to fork(). */
+#define MEMORY_MAX ((uint64_t)1 << 40)
+
+/*
+ * The defaults: 64 MiB of large blocks save a program that works in buffers of some
+ * megabytes a fault for each page, and are less than a thousandth of a server's
+ * memory. A second is long for a program and short for its user.
+ */
+const struct kmem_option kmem_malloc_options[] = {
+	{.name = "memory",
+	 .type = KMEM_OPT_SIZE,
+	 .offset = offsetof(struct malloc_config, memory_bytes),
+	 .initial = "0",
+	 .max = (uint64_t)16 << 40,
+	 .help = "bound of all blocks up to 4 MiB together, in bytes; 0: memory and swap of "
+		 "the machine, or half of a limit on address space"},
+	{.name = "large_cache",
+	 .type = KMEM_OPT_SIZE,
+	 .offset = offsetof(struct malloc_config, large_cache_bytes),
+	 .initial = "64M",
+	 .max = (uint64_t)1 << 40,
+	 .help = "freed blocks above 4 MiB that stay mapped, in bytes: saves page faults, "
+		 "costs memory"},
+	{.name = "trim",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct malloc_config, trim_ms),
+	 .initial = "1000",
+	 .max = 3600000,
+	 .help = "memory not used for so many milliseconds goes back to the system; 0: only "
+		 "when asked to"},
+	KMEM_OPTION_END,
+};
+
+struct malloc_config malloc_config;
+
+enum state { COLD, STARTING, READY };
+static _Atomic int state;
+static _Atomic pid_t starter; /* thread that is starting */
+
+/* --- size --- */
+
+static uint64_t limited(uint64_t bytes, int resource)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return bytes;
+	/* The other half is for stacks, files and large blocks. */
+	return bytes < limit.rlim_cur / 2 ? bytes : limit.rlim_cur / 2;
+}
+
+static uint64_t default_memory(void)
+{
+	uint64_t bytes = (uint64_t)1 << 30;
+	struct sysinfo info;
+
+	if (sysinfo(&info) == 0)
+		bytes = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
+	if (bytes > MEMORY_MAX)
+		bytes = MEMORY_MAX;
+	bytes = limited(bytes, RLIMIT_AS);
+	/* Counts private writable memory, touched or not (Linux 4.7). */
+	return limited(bytes, RLIMIT_DATA);
+}
+
+/* --- start --- */
+
+static int start_phys(uint64_t bytes, bool exactly)
+{
+	struct phys_config config = {
+		.backing = PHYS_PRIVATE,
+		.memory_bytes = bytes,
+		.topology = PHYS_TOPOLOGY_FLAT,
+	};
+	int err = phys_init(&config);
+
+	/* An overcommit policy or a limit that we do not know of: take less. */
+	while (err == -ENOMEM && !exactly && config.memory_bytes / 2 >= MEMORY_MIN) {
+		config.memory_bytes /= 2;
+		err = phys_init(&config);
+	}
+	return err;
+}
+
+static int start_layers(const struct kmem_malloc_config *config)
+{
+	uint64_t bytes = config->malloc.memory_bytes;
+	int err;
+
+	err = start_phys(bytes != 0 ? bytes : default_memory(), bytes != 0);
+	if (err != 0)
+		return err;
+	err = buddy_init(&config->buddy);
+	if (err == 0) {
+		err = kmem_cache_init(&config->slab);
+		if (err != 0)
+			buddy_exit();
+	}
+	if (err != 0) {
+		phys_exit();
+		return err;
+	}
+	malloc_config = config->malloc;
+	trim_reset();
+	malloc_fork_init();
+	return 0;
+}
+
+static int default_config(struct kmem_malloc_config *config)
+{
+	static const struct kmem_option_group groups[] = {
+		{kmem_malloc_options, offsetof(struct kmem_malloc_config, malloc)},
+		{buddy_options, offsetof(struct kmem_malloc_config, buddy)},
+		{slab_options, offsetof(struct kmem_malloc_config, slab)},
+		{NULL, 0},
+	};
+
+	return kmem_options_defaults(groups, config);
+}
+
+/* The caller has made the state STARTING. */
+static int start(const struct kmem_malloc_config *config)
+{
+	struct kmem_malloc_config defaults;
+	int err = 0;
+
+	atomic_store_explicit(&starter, gettid(), memory_order_relaxed);
+	if (config == NULL) {
+		err = default_config(&defaults);
+		config = &defaults;
+	}
+	if (err == 0)
+		err = start_layers(config);
+	atomic_store_explicit(&starter, 0, memory_order_relaxed);
+	atomic_store_explicit(&state, err == 0 ? READY : COLD, memory_order_release);
+	return err;
+}
+
+bool malloc_is_up(void)
+{
+	return atomic_load_explicit(&state, memory_order_acquire) == READY;
+}
+
+enum malloc_start malloc_start(void)
+{
+	for (;;) {
+		int now = atomic_load_explicit(&state, memory_order_acquire);
+
+		if (KMEM_LIKELY(now == READY))
+			return MALLOC_READY;
+		if (now == COLD) {
+			if (atomic_compare_exchange_strong(&state, &now, STARTING))
+				return start(NULL) == 0 ? MALLOC_READY : MALLOC_FAILED;
+			continue;
+		}
+		if (atomic_load_explicit(&starter, memory_order_relaxed) == gettid())
+			return MALLOC_STARTING;
+		sched_yield();
+	}
+}
+
+int kmem_malloc_init(const struct kmem_malloc_config *config)
+{
+	int cold = COLD;
+
+	if (!atomic_compare_exchange_strong(&state, &cold, STARTING))
+		return kmem_error(-EBUSY, "malloc has started already; call "
+					  "kmem_malloc_init() before the first "
+					  "allocation, or kmem_malloc_exit() first");
+	return start(config);
+}
+
+void kmem_malloc_exit(void)
+{
+	if (!malloc_is_up())
+		return;
+	large_release(0);
+	kmem_cache_exit();
+	buddy_exit();
+	phys_exit();
+	atomic_store_explicit(&state, COLD, memory_order_release);
+}
+
+int kmem_malloc_check(void)
+{
+	int err = malloc_is_up() ? slab_check() : 0;
+
+	return err == 0 && malloc_is_up() ? buddy_check() : err;
+}
+
+void kmem_malloc_stats(struct kmem_malloc_stats *stats)
+{
+	*stats = (struct kmem_malloc_stats){.large_live = 0};
+	large_stats(stats);
+	trim_stats(stats);
+}

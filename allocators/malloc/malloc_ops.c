@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The allocator `kmem`: the whole stack as malloc behind the common hooks, as
+ * libkmem-malloc.so has it under a program. One node, private frames.
+ */
+#include "allocators/malloc/malloc_fast.h"
+#include <kmem/allocator.h>
+#include <kmem/page_alloc.h>
+
+static const struct kmem_option_group groups[] = {
+	{kmem_malloc_options, offsetof(struct kmem_malloc_config, malloc)},
+	{buddy_options, offsetof(struct kmem_malloc_config, buddy)},
+	{slab_options, offsetof(struct kmem_malloc_config, slab)},
+	{NULL, 0},
+};
+
+/* The one instance: a process has one physical memory. */
+static struct allocator instance;
+
+static struct allocator *ops_create(const struct allocator_ops *ops, const void *config,
+				    const struct allocator_env *env)
+{
+	(void)env;
+	if (kmem_malloc_init(config) != 0)
+		return NULL;
+	instance.ops = ops;
+	return &instance;
+}
+
+static void ops_destroy(struct allocator *a)
+{
+	(void)a;
+	kmem_malloc_exit();
+}
+
+/* gfp flags and nodes are not malloc's. Every block is aligned to KMALLOC_MIN_SIZE. */
+static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
+		       int node)
+{
+	(void)a, (void)gfp, (void)node;
+	if (KMEM_LIKELY(align <= KMALLOC_MIN_SIZE))
+		return malloc_fast(size);
+	return kmem_memalign(align, size);
+}
+
+static void ops_free(struct allocator *a, void *ptr, size_t size)
+{
+	(void)a, (void)size;
+	free_fast(ptr);
+}
+
+static void *ops_realloc(struct allocator *a, void *ptr, size_t old_size, size_t new_size)
+{
+	(void)a, (void)old_size;
+	return kmem_realloc(ptr, new_size);
+}
+
+static void *ops_zalloc(struct allocator *a, size_t size)
+{
+	(void)a;
+	return kmem_calloc(1, size);
+}
+
+static size_t ops_usable_size(struct allocator *a, void *ptr)
+{
+	(void)a;
+	return kmem_usable_size(ptr);
+}
+
+static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
+{
+	struct kmem_malloc_stats stats;
+	struct buddy_stats pages;
+	struct slab_stats slab;
+
+	(void)a;
+	slab_stats(&slab);
+	fn("slabs", (double)slab.slabs, arg);
+	fn("slab_pages", (double)slab.slab_pages, arg);
+	fn("active_objects", (double)slab.active_objects, arg);
+	fn("percpu_objects", (double)slab.percpu_objects, arg);
+	fn("hits", (double)slab.hits, arg);
+	fn("refills", (double)slab.refills, arg);
+	fn("flushes", (double)slab.flushes, arg);
+	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);
+	fn("total_pages", (double)pages.total_pages, arg);
+	fn("free_pages", (double)(pages.free_pages + pages.pcp_pages), arg);
+	kmem_malloc_stats(&stats);
+	fn("large_live", (double)stats.large_live, arg);
+	fn("large_live_bytes", (double)stats.large_live_bytes, arg);
+	fn("large_cached_bytes", (double)stats.large_cached_bytes, arg);
+	fn("large_hits", (double)stats.large_hits, arg);
+	fn("trims", (double)stats.trims, arg);
+	fn("trimmed_bytes", (double)stats.trimmed_bytes, arg);
+}
+
+static void ops_trim(struct allocator *a)
+{
+	(void)a;
+	kmem_malloc_trim();
+}
+
+static int ops_check(struct allocator *a)
+{
+	(void)a;
+	return kmem_malloc_check();
+}
+
+static const struct allocator_ops kmem_allocator = {
+	.abi_version = ALLOCATOR_OPS_VERSION,
+	.name = "kmem",
+	.description =
+		"the whole stack as malloc: slab, page blocks to 4 MiB, mappings above; "
+		"also under whole programs (exec)",
+	.caps = CAP_OBJECT | CAP_ALIGN | CAP_USABLE_SIZE | CAP_STATS | CAP_TRIM |
+		CAP_MIXED_SIZE | CAP_DISTINCT | CAP_REMOTE_FREE,
+	.options = groups,
+	.config_size = sizeof(struct kmem_malloc_config),
+	.create = ops_create,
+	.destroy = ops_destroy,
+	.alloc = ops_alloc,
+	.free = ops_free,
+	.realloc = ops_realloc,
+	.zalloc = ops_zalloc,
+	.usable_size = ops_usable_size,
+	.stats = ops_stats,
+	.trim = ops_trim,
+	.check = ops_check,
+};
+
+ALLOCATOR_REGISTER(kmem_allocator);
