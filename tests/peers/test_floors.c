@@ -59,6 +59,43 @@ static void null_hands_out_one_address(void **state)
 	stop(a);
 }
 
+static void *enter_and_take(void *arg)
+{
+	struct allocator *a = arg;
+	void *p;
+
+	a->ops->thread_enter(a);
+	p = take(a, 64, 0);
+	assert_ptr_equal(take(a, 128, 0), p);
+	return p; /* leaves without thread_exit(): its place stays taken */
+}
+
+/* Threads that touch their blocks must not meet on one cache line. */
+static void null_gives_each_thread_its_own(void **state)
+{
+	struct allocator_env env = {.size_max_bytes = 4096, .threads = 2};
+	struct allocator *a = allocator_new("null", &env);
+	void *p[5];
+
+	(void)state;
+	assert_non_null(a);
+	for (int i = 0; i < 5; i++) {
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, enter_and_take, a), 0);
+		assert_int_equal(pthread_join(thread, &p[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		for (int k = 0; k < i; k++)
+			assert_true(labs((char *)p[i] - (char *)p[k]) >= 4096);
+	}
+	assert_ptr_equal(p[4], p[0]); /* more threads than places share the first */
+	/* A place that was given back is taken again. */
+	a->ops->thread_enter(a);
+	a->ops->thread_exit(a);
+	allocator_delete(a);
+}
+
 /* --- bump --- */
 
 static void bump_goes_on_and_aligns(void **state)
@@ -393,6 +430,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(null_hands_out_one_address),
+		cmocka_unit_test(null_gives_each_thread_its_own),
 		cmocka_unit_test(bump_goes_on_and_aligns),
 		cmocka_unit_test(bump_begins_again_at_the_end),
 		cmocka_unit_test(bump_ends_where_contents_count),
