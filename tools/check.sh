@@ -70,16 +70,17 @@ for file in $(git ls-files '*.cc' '*.cpp' '*.cxx'); do
 done
 
 # 5. Real results match the schema.
-if python3 -c 'import jsonschema' 2>/dev/null; then
+python=$(tools/python.sh)
+if "$python" -c 'import jsonschema' 2>/dev/null; then
 	results=$(mktemp --suffix=.json)
 	trap 'rm -f "$results"' EXIT
 	if "$BUILD/kmembench" run -q -a null,glibc -w pair -s 64 --reps 1 --time 0.002 -o "$results" >/dev/null; then
-		python3 tools/validate.py results/schema.json "$results" || complain "results do not match results/schema.json"
+		"$python" tools/validate.py results/schema.json "$results" || complain "results do not match results/schema.json"
 	else
 		complain "a small run failed, so no results could be checked"
 	fi
 	for file in $(git ls-files 'results/curated/*.json'); do
-		python3 tools/validate.py results/schema.json "$file" || complain "$file does not match results/schema.json"
+		"$python" tools/validate.py results/schema.json "$file" || complain "$file does not match results/schema.json"
 	done
 else
 	echo "check: results not checked against the schema (package python3-jsonschema)" >&2

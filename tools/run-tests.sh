@@ -6,6 +6,7 @@ timeout_s=${TEST_TIMEOUT_S:-300}
 build=${BUILD:-build}
 passed=0 failed=0 skipped=0
 log_dir=$build/test-logs
+python=$(tools/python.sh)
 mkdir -p "$log_dir"
 export CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$build
 
@@ -14,7 +15,7 @@ for test in "$@"; do
 	log=$log_dir/$(echo "$name" | tr / _).log
 	start=$(date +%s.%N)
 	case $test in
-	*.py) timeout -k 5 "$timeout_s" python3 "$test" >"$log" 2>&1 ;;
+	*.py) timeout -k 5 "$timeout_s" "$python" "$test" >"$log" 2>&1 ;;
 	/*) timeout -k 5 "$timeout_s" "$test" >"$log" 2>&1 ;;
 	*) timeout -k 5 "$timeout_s" "./$test" >"$log" 2>&1 ;;
 	esac
