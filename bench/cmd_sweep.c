@@ -18,6 +18,7 @@
 
 #include "bench/campaign.h"
 #include "bench/cli.h"
+#include "bench/folder.h"
 #include "bench/jobfile.h"
 #include "bench/plot.h"
 #include "bench/record.h"
@@ -157,28 +158,6 @@ static void choose_folder(struct sweep *s)
 	s->dir = s->dir_default;
 }
 
-/* mkdir -p. */
-static int make_folder(const char *dir)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s", dir);
-	for (char *p = path + 1;; p++) {
-		char c = *p;
-
-		if (c != '/' && c != '\0')
-			continue;
-		*p = '\0';
-		if (mkdir(path, 0777) != 0 && errno != EEXIST) {
-			cli_error("cannot create folder '%s': %s", path, strerror(errno));
-			return EXIT_USAGE;
-		}
-		*p = c;
-		if (c == '\0')
-			return EXIT_DONE;
-	}
-}
-
 /* The program's own output is of no interest here. */
 static int record_quietly(const char *path, char **argv, struct record_summary *summary)
 {
@@ -283,8 +262,11 @@ static int plan_sweep(struct sweep *s, const struct override *overrides, size_t 
 	} else {
 		choose_folder(s);
 	}
-	if (s->dir == NULL || make_folder(s->dir) != EXIT_DONE)
+	if (s->dir == NULL || folder_make(s->dir) != 0) {
+		cli_error("cannot write results: %s",
+			  s->dir != NULL ? kmem_last_error() : "no temporary folder");
 		return EXIT_USAGE;
+	}
 	if (job_plan(&s->job, &s->plan, record_section, s) != 0)
 		return EXIT_USAGE;
 	if (s->plan.count == 0) {

@@ -13,6 +13,7 @@
 
 #include "bench/cli.h"
 #include "bench/plot_alloc.h"
+#include "bench/folder.h"
 #include "bench/plot_internal.h"
 
 /* More kinds than there will be; a registration before main has nobody to tell. */
@@ -220,26 +221,6 @@ void plot_remove_folder(const char *path)
 	nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static int make_dir(const char *path)
-{
-	char *copy = plot_strdup(path);
-	int err = 0;
-
-	for (char *slash = copy + 1; err == 0 && slash != NULL && *slash != '\0';) {
-		slash = strchr(slash, '/');
-		if (slash != NULL)
-			*slash = '\0';
-		if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-			err = kmem_error(-errno, "cannot make the folder '%s': %m", copy);
-		if (slash != NULL)
-			*slash++ = '/';
-	}
-	free(copy);
-	if (err == 0 && access(path, W_OK | X_OK) != 0)
-		err = kmem_error(-errno, "cannot write into '%s': %m", path);
-	return err;
-}
-
 char *plot_temporary_folder(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -257,7 +238,7 @@ static int make_data_dir(struct plotter *p)
 {
 	if (p->formats & PLOT_KEEP_DATA) {
 		p->data_dir = plot_printf("%s/data", p->dir);
-		return make_dir(p->data_dir);
+		return folder_make(p->data_dir);
 	}
 	p->data_dir = plot_temporary_folder();
 	return p->data_dir != NULL ? 0 : -EIO;
@@ -291,7 +272,7 @@ int plot_dataset(const struct dataset *d, const char *dir, unsigned int formats,
 	int err = gnuplot_find();
 
 	if (err == 0)
-		err = make_dir(dir);
+		err = folder_make(dir);
 	if (err != 0)
 		return err;
 	dataset_caption(d, p.caption, sizeof(p.caption));

@@ -82,6 +82,12 @@ def test_results(tmp):
     result = run("plot", out, "-o", tmp / "p")
     check(result.returncode == 0 and list((tmp / "p").glob("*.png")) and
           list((tmp / "p").glob("*.svg")), "plot draws PNG and SVG", result.stderr)
+    result = run("plot", "r.json", "-o", "p1", cwd=tmp)
+    check(result.returncode == 0 and list((tmp / "p1").glob("*.png")),
+          "plot into a relative folder", result.stderr)
+    result = run("plot", "r.json", "-o", "q", "--format", "svg", cwd=tmp)
+    check(result.returncode == 0 and list((tmp / "q").glob("*.svg")),
+          "plot into a folder with a name of one letter", result.stderr)
     result = run("report", out, "-o", tmp / "report.html")
     check(result.returncode == 0 and (tmp / "report.html").stat().st_size > 10000,
           "report writes a page", result.stderr)
