@@ -355,6 +355,7 @@ void vfree(const void *addr)
 void *vmap(struct page **pages, unsigned int count, unsigned int flags)
 {
 	struct vmap_area *area;
+	uint64_t releases;
 
 	if (vmap_layer.range_bytes == 0 || count == 0 || count > kmem_nr_frames) {
 		kmem_error(-EINVAL,
@@ -377,8 +378,9 @@ void *vmap(struct page **pages, unsigned int count, unsigned int flags)
 		}
 	}
 	flags |= VM_MAP;
+	releases = atomic_load(&vmap_layer.releases);
 	area = vmap_area_wrap(pages, count, flags);
-	if (area == NULL && vmap_make_room(true))
+	if (area == NULL && vmap_make_room(true, releases))
 		area = vmap_area_wrap(pages, count, flags);
 	return area != NULL ? area->vm.addr : NULL;
 }

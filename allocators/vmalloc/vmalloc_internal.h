@@ -86,7 +86,10 @@ struct vmap_layer {
 	_Atomic uint64_t maps; /* mappings in being, counted high: neighbours may merge */
 	/* Areas in use as page arrays of other areas. */
 	_Atomic uint64_t array_areas, array_pages;
-	_Atomic uint32_t releasing; /* threads that are unmapping areas right now */
+	/* Threads that hold cached areas which they took out to unmap them; raised before
+	 * the areas leave the cache, so that nobody finds them nowhere. */
+	_Atomic uint32_t releasing;
+	_Atomic uint64_t releases; /* chains of areas given back so far */
 	_Atomic uint64_t map_calls, unmap_calls, purges;
 
 	struct vmap_pool pool;
@@ -170,9 +173,12 @@ void vmap_pool_put_back(struct vmap_area *area);
 struct vmap_area *vmap_take_all_cached(bool quiescent);
 /* Unmaps everything cached; true when there was something. */
 bool vmap_purge_all(bool quiescent);
-/* For a request that failed: purges, and with may_wait lets purges of other threads end.
- * True when trying again may help. */
-bool vmap_make_room(bool may_wait);
+/*
+ * For a request that failed: purges, and with may_wait lets purges of other threads end.
+ * releases_seen: vmap_layer.releases before the request was tried. True when trying again
+ * may help, which it also does when somebody has given areas back in the meantime.
+ */
+bool vmap_make_room(bool may_wait, uint64_t releases_seen);
 uint64_t vmap_lazy_count(uint64_t *pages);
 
 /* --- vmalloc_check.c --- */

@@ -346,7 +346,7 @@ static struct vmap_area *reuse(const struct vmap_request *req)
 }
 
 /* What a purge sets free, other threads may take first, and cache again. */
-#define ATTEMPTS_MAX 4
+#define ATTEMPTS_MAX 16
 
 void *vmap_alloc_slow(const char *caller, size_t size, size_t align, gfp_t gfp, int nid)
 {
@@ -359,8 +359,10 @@ void *vmap_alloc_slow(const char *caller, size_t size, size_t align, gfp_t gfp, 
 	area = reuse(&req);
 	/* Pages, addresses or mappings may be short because freed areas hold them. */
 	for (int i = 0; area == NULL && i < ATTEMPTS_MAX; i++) {
+		uint64_t releases = atomic_load(&vmap_layer.releases);
+
 		area = vmap_area_create(&req);
-		if (area == NULL && !vmap_make_room((gfp & __GFP_WAIT) != 0))
+		if (area == NULL && !vmap_make_room((gfp & __GFP_WAIT) != 0, releases))
 			break;
 	}
 	if (area == NULL)
@@ -447,6 +449,7 @@ void vmap_release_chain(struct vmap_area *chain)
 	for (struct vmap_area *area = gone; area != NULL; area = area->newer)
 		pages_go(area);
 	give_ranges_back(gone);
+	atomic_fetch_add(&vmap_layer.releases, 1);
 	atomic_fetch_sub(&vmap_layer.releasing, 1);
 	for (struct vmap_area *area = gone; area != NULL; area = next) {
 		next = area->newer;

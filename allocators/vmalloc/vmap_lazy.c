@@ -96,6 +96,7 @@ void vmap_pool_put(struct vmap_area *area)
 {
 	struct vmap_pool *pool = &vmap_layer.pool;
 	struct vmap_area *chain = NULL;
+	bool over;
 
 	if (area->vm.nr_pages > pool->limit_pages) {
 		chain_push(&chain, area);
@@ -104,7 +105,9 @@ void vmap_pool_put(struct vmap_area *area)
 	}
 	spin_lock(&pool->lock);
 	pool_link(area);
-	if (pool->pages > pool->limit_pages) {
+	over = pool->pages > pool->limit_pages;
+	if (over) {
+		atomic_fetch_add(&vmap_layer.releasing, 1);
 		/* The newest stays: it alone is within the limit. */
 		while (pool->pages > pool->limit_pages / 2 &&
 		       pool->oldest != pool->newest) {
@@ -115,9 +118,10 @@ void vmap_pool_put(struct vmap_area *area)
 		}
 	}
 	spin_unlock(&pool->lock);
-	if (chain != NULL) {
+	if (over) {
 		atomic_fetch_add_explicit(&vmap_layer.purges, 1, memory_order_relaxed);
 		vmap_release_chain(chain);
+		atomic_fetch_sub(&vmap_layer.releasing, 1);
 	}
 }
 
@@ -169,13 +173,19 @@ bool vmap_purge_all(bool quiescent)
 	bool any = false;
 
 	for (int round = 0; round < PURGE_ROUNDS_MAX; round++) {
-		struct vmap_area *chain = vmap_take_all_cached(quiescent);
+		struct vmap_area *chain;
 
+		atomic_fetch_add(&vmap_layer.releasing, 1);
+		chain = vmap_take_all_cached(quiescent);
+		if (chain != NULL) {
+			any = true;
+			atomic_fetch_add_explicit(&vmap_layer.purges, 1,
+						  memory_order_relaxed);
+			vmap_release_chain(chain);
+		}
+		atomic_fetch_sub(&vmap_layer.releasing, 1);
 		if (chain == NULL)
 			break;
-		any = true;
-		atomic_fetch_add_explicit(&vmap_layer.purges, 1, memory_order_relaxed);
-		vmap_release_chain(chain);
 	}
 	return any;
 }
@@ -183,18 +193,20 @@ bool vmap_purge_all(bool quiescent)
 /* Some milliseconds of yielding: a purge of lazy_bytes takes about as long. */
 #define WAIT_ROUNDS_MAX 2000
 
-bool vmap_make_room(bool may_wait)
+bool vmap_make_room(bool may_wait, uint64_t releases_seen)
 {
-	/* What another thread is unmapping counts as used until it is done. */
-	bool others = atomic_load(&vmap_layer.releasing) != 0;
 	bool purged = vmap_purge_all(false);
+	/* Read after the purge: what it did not find, another thread may have taken out
+	 * before, and is unmapping; until that is done it counts as used. */
+	bool others = atomic_load(&vmap_layer.releasing) != 0;
 
-	if (!others || !may_wait)
-		return purged;
-	for (int i = 0; i < WAIT_ROUNDS_MAX && atomic_load(&vmap_layer.releasing) != 0;
-	     i++)
-		sched_yield();
-	return true;
+	if (others && may_wait) {
+		for (int i = 0;
+		     i < WAIT_ROUNDS_MAX && atomic_load(&vmap_layer.releasing) != 0; i++)
+			sched_yield();
+		return true;
+	}
+	return purged || atomic_load(&vmap_layer.releases) != releases_seen;
 }
 
 uint64_t vmap_lazy_count(uint64_t *pages)
