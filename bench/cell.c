@@ -190,6 +190,11 @@ static void create_allocator(struct cell *cell)
 		cell_fail(kmem_last_error());
 }
 
+static void add_reported(const char *name, double value, void *arg)
+{
+	json_object_set_new(arg, name, json_real(value));
+}
+
 static void measure(struct cell *cell)
 {
 	const struct workload_ops *workload = cell->run.workload;
@@ -203,6 +208,9 @@ static void measure(struct cell *cell)
 	memory_peak_reset();
 	cell_throughput_pass(cell);
 	cell_latency_pass(cell);
+	cell->reported = json_object();
+	if (workload->report != NULL)
+		workload->report(&cell->run, add_reported, cell->reported);
 	if (workload->teardown != NULL)
 		workload->teardown(&cell->run);
 	cell_memory(&cell->final);

@@ -52,7 +52,18 @@ struct cell {
 	/* memory: the harness's own arenas are already subtracted */
 	struct memory_usage before, live, final;
 	uint64_t peak_bytes;
+
+	json_t *reported; /* the workload's own figures, from its report() */
 };
+
+/*
+ * A thread's way into a pass (pinned, known to the allocator, set up) and out of it
+ * (torn down; the last one to leave tells the workload). cell->barrier must be that of
+ * the pass's threads.
+ */
+void cell_enter_thread(struct cell *cell, unsigned int index, enum worker_pass pass,
+		       struct probe *probe);
+void cell_leave_thread(struct cell *cell, unsigned int index);
 
 /* Throughput, timed by Google Benchmark; fills timing, ops, perf. */
 void cell_throughput_pass(struct cell *cell);
@@ -60,6 +71,11 @@ void cell_throughput_pass(struct cell *cell);
 void cell_latency_pass(struct cell *cell);
 /* Reads resident memory less the harness's arenas. */
 void cell_memory(struct memory_usage *usage);
+
+/* Adds what the latency pass gathered (bench/cell_json_latency.c). */
+void cell_add_latency(const struct cell *cell, json_t *entry, json_t *kmembench);
+/* Adds resident memory and its course over time (bench/cell_json_memory.c). */
+void cell_add_memory(const struct cell *cell, json_t *entry, json_t *kmembench);
 
 /* The entry for benchmarks[]; a new reference. */
 json_t *cell_entry(const struct cell *cell);

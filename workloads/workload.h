@@ -54,6 +54,13 @@ struct workload_run {
 	void *shared;	       /* the workload's own, from setup() */
 };
 
+/*
+ * The passes of a cell. Each runs the same steps from the same random decisions:
+ * bare for throughput; probed, with a clock around every operation, for latency;
+ * probed, while the sampler watches the process's memory, for memory over time.
+ */
+enum worker_pass { PASS_THROUGHPUT, PASS_LATENCY, PASS_MEMORY };
+
 /* One thread of a pass. Cache-line aligned, one each. */
 struct worker {
 	/* hot: read by every operation */
@@ -72,9 +79,16 @@ struct worker {
 	/* cold */
 	struct workload_run *run;
 	unsigned int index;
+	enum worker_pass pass;
 	struct rng rng; /* seeded from run->seed and index */
 	uint64_t stamp_seed;
 } KMEM_CACHELINE_ALIGNED;
+
+/* One figure of a workload's own, for workload_ops.report. value: a plain number. */
+typedef void (*workload_report_fn)(const char *name, double value, void *arg);
+
+/* Histograms that a workload may have beside those of alloc and free. */
+#define WORKLOAD_SERIES_MAX 2
 
 struct workload_ops {
 	unsigned int abi_version; /* WORKLOAD_OPS_VERSION */
@@ -103,6 +117,14 @@ struct workload_ops {
 	/* May be NULL. Largest request to come, for allocator_env. Default: size_bytes.
 	 */
 	uint64_t (*size_max)(const struct workload_run *run);
+	/* May be NULL. About how many bytes one process holds live at most; decides how
+	 * many variants may be alive together. Default: size_max() for each thread. */
+	uint64_t (*footprint)(const struct workload_run *run);
+	/* May be NULL. Seconds that the memory pass goes on sampling after the last step,
+	 * before thread_teardown(): what is given back while nothing happens. */
+	double (*idle_s)(const struct workload_run *run);
+	/* Names of further histograms, filled by worker_series(); NULL past the last. */
+	const char *series[WORKLOAD_SERIES_MAX + 1];
 	int (*setup)(struct workload_run *run); /* may be NULL */
 	int (*thread_setup)(struct worker *w);	/* may be NULL; 0 or -errno with a text */
 	void (*step)(struct worker *w);		/* required: one quantum */
@@ -110,6 +132,10 @@ struct workload_ops {
 	void (*thread_teardown)(struct worker *w); /* may be NULL */
 	void (*pass_end)(
 		struct workload_run *run); /* may be NULL: all threads have ended */
+	/* May be NULL. Figures of the workload's own, after the last pass and before
+	 * teardown(): they become counters of the entry ("threads_started",
+	 * "robson_bound_bytes"). Names are lower case and end in their unit. */
+	void (*report)(struct workload_run *run, workload_report_fn fn, void *arg);
 	void (*teardown)(struct workload_run *run); /* may be NULL */
 };
 
@@ -144,6 +170,12 @@ uint64_t workload_size_max(const struct workload_run *run);
  */
 void worker_init(struct worker *w, struct workload_run *run, unsigned int index,
 		 struct probe *probe);
+
+/*
+ * Names what the workload does from here on: a mark on the memory time line, where
+ * a sample is taken at once. name: a string constant. Does nothing in other passes.
+ */
+void worker_phase(struct worker *w, const char *name);
 
 /*
  * Ends the cell's process: the reason becomes the cell's failure in the

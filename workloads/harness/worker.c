@@ -82,6 +82,13 @@ void worker_init(struct worker *w, struct workload_run *run, unsigned int index,
 	w->rng.state = rng_next(&seeds);
 }
 
+void worker_phase(struct worker *w, const char *name)
+{
+	if (w->pass == PASS_MEMORY && w->probe != NULL)
+		atomic_store_explicit(&w->probe->shared->phase, name,
+				      memory_order_release);
+}
+
 void probe_init(struct probe *p, struct probe_shared *shared,
 		const struct tsc_clock *clock, unsigned int threads)
 {

@@ -13,6 +13,7 @@
 /* Kept by all threads of a latency pass together. */
 struct probe_shared {
 	_Atomic int64_t live_bytes;
+	_Atomic(const char *) phase; /* as worker_phase() named it; NULL: none yet */
 } KMEM_CACHELINE_ALIGNED;
 
 /* What the latency pass of one thread gathers; probe_init() makes it ready. */
