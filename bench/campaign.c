@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks, journal, results file: see campaign.h. */
-#include "bench/campaign.h"
+#include "bench/campaign_internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,103 +13,94 @@
 
 #include "bench/cli.h"
 #include "bench/context.h"
-#include "bench/journal.h"
-#include "bench/progress.h"
+#include "bench/icount.h"
 #include "bench/results.h"
 #include "bench/runner.h"
-
-struct campaign {
-	struct plan *plan;
-	const struct campaign_options *options;
-	json_t **entries; /* [block * plan->count + cell]; NULL: not done */
-	bool *failed;	  /* [cell]: not tried again in later blocks */
-	struct journal journal;
-	struct progress progress;
-	json_t *context;
-};
+#include "bench/topology.h"
 
 static bool in_shard(const struct campaign *c, size_t cell)
 {
-	unsigned int shards = c->options->shards;
-
-	/* Whole groups: what will be compared stays in one shard. */
-	return shards == 0 ||
-	       c->plan->cells[cell].group % shards == c->options->shard - 1;
+	return campaign_in_shard(c->plan, c->options, cell);
 }
 
-static json_t **slot(struct campaign *c, size_t cell, unsigned int block)
+/* --- blocks --- */
+
+/* Writes a finished block of a group to the journal. */
+static void keep_block(struct campaign *c, const size_t *order, size_t count,
+		       unsigned int block)
 {
-	return &c->entries[(size_t)block * c->plan->count + cell];
-}
+	json_t *cells = json_array();
 
-/* A failed cell as Google Benchmark writes one, so that its readers pass over it. */
-static json_t *failed_entry(const struct plan_cell *cell, const char *reason)
-{
-	return json_pack("{s:s, s:i, s:b, s:s, s:i, s:f, s:f, s:s, "
-			 "s:{s:s, s:s, s:s, s:s, s:s, s:O, s:i}}",
-			 "run_type", "iteration", "threads", (int)cell->threads,
-			 "error_occurred", 1, "error_message", reason, "iterations", 0,
-			 "real_time", 0.0, "cpu_time", 0.0, "time_unit", "ns",
-			 "kmembench", "status", "failed", "error", reason, "allocator",
-			 cell->allocator, "allocator_name", cell->ops->name, "workload",
-			 cell->workload->name, "params", cell->all_params, "threads",
-			 (int)cell->threads);
-}
+	for (size_t i = 0; i < count; i++) {
+		json_t *entry = *campaign_slot(c, order[i], block);
 
-/* Names and numbers that the cell's own process does not know. */
-static void complete_entry(const struct campaign *c, json_t *entry, size_t index,
-			   unsigned int block)
-{
-	const struct plan_cell *cell = &c->plan->cells[index];
-	json_t *kmembench = json_object_get(entry, "kmembench");
-
-	json_object_set_new(entry, "name", json_string(cell->key));
-	json_object_set_new(entry, "run_name", json_string(cell->key));
-	json_object_set_new(entry, "family_index", json_integer(cell->group));
-	json_object_set_new(entry, "per_family_instance_index",
-			    json_integer((json_int_t)index));
-	json_object_set_new(entry, "repetitions", json_integer(c->plan->reps));
-	json_object_set_new(entry, "repetition_index", json_integer(block));
-	json_object_set_new(kmembench, "schema_version",
-			    json_integer(RESULTS_SCHEMA_VERSION));
-	json_object_set_new(kmembench, "cell_key", json_string(cell->key));
-	json_object_set_new(kmembench, "block", json_integer(block));
-	json_object_set_new(kmembench, "allocator_options_given",
-			    json_string(strchr(cell->allocator, ':') != NULL
-						? strchr(cell->allocator, ':') + 1
-						: ""));
-}
-
-/* False when interrupted. */
-static bool run_one(struct campaign *c, size_t index, unsigned int block)
-{
-	const struct plan_cell *cell = &c->plan->cells[index];
-	json_t *spec = plan_cell_spec(c->plan, cell, block);
-	const char *failure = NULL;
-	json_t *entry;
-
-	progress_cell(&c->progress, cell->key, block);
-	entry = runner_run_cell(spec, c->plan->timeout_s);
-	json_decref(spec);
-	if (entry == NULL)
-		return false;
-	if (json_object_get(entry, "status") != NULL) {
-		json_t *failed;
-
-		failure = json_string_value(json_object_get(entry, "error"));
-		failed = failed_entry(cell,
-				      failure != NULL ? failure : "no reason given");
-		json_decref(entry);
-		entry = failed;
-		failure = json_string_value(json_object_get(entry, "error_message"));
-		c->failed[index] = true;
+		if (entry != NULL)
+			json_array_append_new(
+				cells, json_pack("[I, O]", (json_int_t)order[i], entry));
 	}
-	complete_entry(c, entry, index, block);
-	*slot(c, index, block) = entry;
-	if (journal_append(&c->journal, index, block, entry) != 0)
+	if (json_array_size(cells) > 0 && journal_append(&c->journal, block, cells) != 0)
 		cli_warn("cannot write to the journal: %s", kmem_last_error());
-	progress_done(&c->progress, cell->key, block,
-		      json_number_value(json_object_get(entry, "real_time")), failure);
+	json_decref(cells);
+}
+
+/* Cells of a group that no failure has taken out yet. */
+static size_t count_living(const struct campaign *c, const size_t *order, size_t count)
+{
+	size_t living = 0;
+
+	for (size_t i = 0; i < count; i++)
+		living += !c->failed[order[i]];
+	return living;
+}
+
+/* After a group's last block: are more needed? */
+static void extend_group(struct campaign *c, unsigned int group, size_t cells,
+			 unsigned int blocks)
+{
+	unsigned int *target = &c->target[group];
+
+	if (blocks < *target || c->plan->reps != 0 || *target >= c->blocks_max ||
+	    campaign_precise(c, group, blocks))
+		return;
+	*target += PLAN_BLOCKS_MORE;
+	c->progress.total += cells * PLAN_BLOCKS_MORE;
+}
+
+/* With --icount: once for each cell of a group. False when interrupted. */
+static bool count_instructions(const struct campaign *c, const size_t *order,
+			       size_t count)
+{
+	for (size_t i = 0; c->plan->icount && i < count; i++) {
+		json_t *entry = *campaign_slot(c, order[i], 0);
+
+		if (entry != NULL &&
+		    icount_add(c->plan, &c->plan->cells[order[i]], entry) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* A group's cells stand together in a block's order. False when interrupted. */
+static bool run_group(struct campaign *c, const size_t *order, size_t count,
+		      unsigned int block)
+{
+	unsigned int group = c->plan->cells[order[0]].group;
+	size_t living = count_living(c, order, count);
+
+	if (!in_shard(c, order[0]) || block >= c->target[group])
+		return true;
+	if (!c->journalled[(size_t)block * c->plan->groups + group] && living > 0) {
+		if (runner_interrupted || !campaign_run_block(c, order, count, block))
+			return false;
+		if (block == 0 && !count_instructions(c, order, count))
+			return false;
+		keep_block(c, order, count, block);
+		c->progress.done += count - living;
+	} else if (living == 0) {
+		c->progress.done += count;
+	}
+	if (living > 0)
+		extend_group(c, group, count, block + 1);
 	return true;
 }
 
@@ -120,17 +111,19 @@ static bool run_blocks(struct campaign *c)
 
 	if (order == NULL)
 		abort();
-	for (unsigned int block = 0; whole && block < c->plan->reps; block++) {
-		plan_block_order(c->plan, block, order);
-		for (size_t i = 0; whole && i < c->plan->count; i++) {
-			size_t index = order[i];
+	for (unsigned int block = 0; whole && block < c->blocks_max; block++) {
+		size_t start = 0;
 
-			if (!in_shard(c, index) || *slot(c, index, block) != NULL)
-				continue;
-			if (c->failed[index])
-				c->progress.done++;
-			else
-				whole = !runner_interrupted && run_one(c, index, block);
+		plan_block_order(c->plan, block, order);
+		while (whole && start < c->plan->count) {
+			size_t end = start + 1;
+
+			while (end < c->plan->count &&
+			       c->plan->cells[order[end]].group ==
+				       c->plan->cells[order[start]].group)
+				end++;
+			whole = run_group(c, order + start, end - start, block);
+			start = end;
 		}
 	}
 	free(order);
@@ -142,89 +135,22 @@ static int take_entry(size_t index, unsigned int block, json_t *entry, void *arg
 {
 	struct campaign *c = arg;
 
-	if (index >= c->plan->count || block >= c->plan->reps)
+	if (index >= c->plan->count || block >= c->blocks_max)
 		return -EINVAL;
-	json_decref(*slot(c, index, block));
-	*slot(c, index, block) = json_incref(entry);
+	json_decref(*campaign_slot(c, index, block));
+	*campaign_slot(c, index, block) = json_incref(entry);
+	c->journalled[(size_t)block * c->plan->groups + c->plan->cells[index].group] =
+		true;
 	if (json_is_true(json_object_get(entry, "error_occurred")))
 		c->failed[index] = true;
 	return 0;
-}
-
-/* True when some cell's nodes were not the machine's own. */
-static bool any_simulated(json_t *list)
-{
-	size_t i;
-	json_t *entry;
-
-	json_array_foreach (list, i, entry) {
-		const json_t *numa = json_object_get(json_object_get(entry, "kmembench"),
-						     "numa");
-
-		if (json_is_true(json_object_get(numa, "simulated")))
-			return true;
-	}
-	return false;
-}
-
-static json_t *gather(struct campaign *c, bool complete)
-{
-	json_t *list = json_array();
-	json_t *kmembench = json_object_get(c->context, "kmembench");
-
-	for (size_t i = 0; i < c->plan->count; i++) {
-		for (unsigned int b = 0; b < c->plan->reps; b++) {
-			if (*slot(c, i, b) != NULL)
-				json_array_append(list, *slot(c, i, b));
-		}
-	}
-	json_object_set_new(kmembench, "complete", json_boolean(complete));
-	json_object_set_new(json_object_get(kmembench, "machine"), "simulated_numa",
-			    json_boolean(any_simulated(list)));
-	if (c->options->shards != 0)
-		json_object_set_new(kmembench, "shard",
-				    json_pack("{s:i, s:i}", "index",
-					      (int)c->options->shard, "count",
-					      (int)c->options->shards));
-	return json_pack("{s:O, s:o}", "context", c->context, "benchmarks", list);
-}
-
-/* Versions and paths are known to the cells only. */
-static void list_allocators(const struct campaign *c)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < c->plan->count; i++) {
-		json_t *entry = *slot((struct campaign *)(uintptr_t)c, i, 0);
-		json_t *kmembench = json_object_get(entry, "kmembench");
-		bool seen = false;
-		size_t k;
-		json_t *known;
-
-		json_array_foreach (list, k, known)
-			seen = seen || strcmp(json_string_value(
-						      json_object_get(known, "variant")),
-					      c->plan->cells[i].allocator) == 0;
-		if (seen || entry == NULL)
-			continue;
-		known = json_pack("{s:s, s:s}", "name", c->plan->cells[i].ops->name,
-				  "variant", c->plan->cells[i].allocator);
-		if (json_object_get(kmembench, "allocator_version") != NULL)
-			json_object_set(known, "version",
-					json_object_get(kmembench, "allocator_version"));
-		if (json_object_get(kmembench, "allocator_path") != NULL)
-			json_object_set(known, "path",
-					json_object_get(kmembench, "allocator_path"));
-		json_array_append_new(list, known);
-	}
-	json_object_set_new(json_object_get(c->context, "kmembench"), "allocators", list);
 }
 
 static size_t count_done(const struct campaign *c)
 {
 	size_t done = 0;
 
-	for (size_t i = 0; i < c->plan->count * c->plan->reps; i++)
+	for (size_t i = 0; i < c->plan->count * c->blocks_max; i++)
 		done += c->entries[i] != NULL;
 	return done;
 }
@@ -235,14 +161,16 @@ static size_t count_planned(const struct campaign *c)
 
 	for (size_t i = 0; i < c->plan->count; i++)
 		cells += in_shard(c, i);
-	return cells * c->plan->reps;
+	return cells * (c->plan->reps != 0 ? c->plan->reps : PLAN_BLOCKS_FIRST);
 }
 
 /* Opens the outputs, so that what cannot be written is known before the first cell. */
 static int open_outputs(struct campaign *c)
 {
 	const struct campaign_options *o = c->options;
-	uint64_t hash = plan_hash(c->plan);
+	struct journal_identity id = {.plan_hash = plan_hash(c->plan)};
+	char *build;
+	int err;
 
 	if (o->out == NULL)
 		return EXIT_DONE;
@@ -250,17 +178,19 @@ static int open_outputs(struct campaign *c)
 		cli_error("cannot write results to '%s': %s", o->out, kmem_last_error());
 		return EXIT_USAGE;
 	}
-	if (o->resume) {
-		if (journal_resume(&c->journal, o->out, hash, &c->plan->seed, take_entry,
-				   c) != 0) {
-			cli_error("cannot resume: %s", kmem_last_error());
-			return EXIT_USAGE;
-		}
-	} else if (journal_create(&c->journal, o->out, hash, c->plan->seed) != 0) {
-		cli_error("cannot start: %s", kmem_last_error());
-		return EXIT_USAGE;
-	}
-	return EXIT_DONE;
+	build = journal_build(json_string_value(json_object_get(
+		json_object_get(c->context, "kmembench"), "git_revision")));
+	id.build = build;
+	if (o->resume)
+		err = journal_resume(&c->journal, o->out, &id, &c->plan->seed, take_entry,
+				     c);
+	else
+		err = journal_create(&c->journal, o->out, &id, c->plan->seed);
+	free(build);
+	if (err != 0)
+		cli_error("cannot %s: %s", o->resume ? "resume" : "start",
+			  kmem_last_error());
+	return err == 0 ? EXIT_DONE : EXIT_USAGE;
 }
 
 static int write_outputs(struct campaign *c, const struct campaign_result *result)
@@ -298,57 +228,66 @@ static int write_outputs(struct campaign *c, const struct campaign_result *resul
 	return EXIT_DONE;
 }
 
+static void *zeroed(size_t count, size_t size)
+{
+	void *p = calloc(count + 1, size);
+
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static void campaign_init(struct campaign *c)
+{
+	const struct plan *plan = c->plan;
+	unsigned int cpu;
+
+	c->blocks_max = plan_blocks_max(plan);
+	c->entries = zeroed(plan->count * c->blocks_max, sizeof(json_t *));
+	c->failed = zeroed(plan->count, sizeof(bool));
+	c->journalled = zeroed((size_t)plan->groups * c->blocks_max, sizeof(bool));
+	c->target = zeroed(plan->groups, sizeof(unsigned int));
+	for (unsigned int g = 0; g < plan->groups; g++)
+		c->target[g] = plan->reps != 0 ? plan->reps : PLAN_BLOCKS_FIRST;
+	c->cpu = topology_worker_cpus(1, &cpu) == 0 ? (int)cpu : -1;
+	c->context = context_json(plan, c->options->argc, c->options->argv);
+}
+
+static void campaign_release(struct campaign *c)
+{
+	for (size_t i = 0; i < c->plan->count * c->blocks_max; i++)
+		json_decref(c->entries[i]);
+	json_decref(c->context);
+	free(c->entries);
+	free(c->failed);
+	free(c->journalled);
+	free(c->target);
+}
+
 int campaign_run(struct plan *plan, const struct campaign_options *options,
 		 struct campaign_result *result)
 {
 	struct campaign c = {.plan = plan, .options = options};
-	size_t slots = plan->count * plan->reps;
 	int code;
 
 	memset(result, 0, sizeof(*result));
-	c.entries = calloc(slots + 1, sizeof(json_t *));
-	c.failed = calloc(plan->count + 1, sizeof(bool));
-	if (c.entries == NULL || c.failed == NULL)
-		abort();
+	campaign_init(&c);
 	code = open_outputs(&c);
 	if (code == EXIT_DONE) {
-		c.context = context_json(plan, options->argc, options->argv);
-		context_warn(c.context);
+		if (!options->silent)
+			context_warn(c.context);
 		runner_catch_signals();
 		progress_start(&c.progress, count_planned(&c), count_done(&c),
 			       options->quiet);
 		result->interrupted = !run_blocks(&c);
 		progress_end(&c.progress);
-		list_allocators(&c);
-		result->root = gather(&c, !result->interrupted);
+		result->root = campaign_gather(&c, !result->interrupted);
 		for (size_t i = 0; i < plan->count; i++)
 			result->failed += c.failed[i];
 		result->cells_done = count_done(&c) - result->failed;
 		code = write_outputs(&c, result);
 		runner_release_signals();
 	}
-	for (size_t i = 0; i < slots; i++)
-		json_decref(c.entries[i]);
-	json_decref(c.context);
-	free(c.entries);
-	free(c.failed);
+	campaign_release(&c);
 	return code;
-}
-
-void campaign_dry_run(const struct plan *plan, const struct campaign_options *options)
-{
-	struct campaign c = {.plan = (struct plan *)(uintptr_t)plan, .options = options};
-	double latency = plan->latency_time_s < 0 ? plan->time_s / 2
-						  : plan->latency_time_s;
-	size_t cells = 0;
-
-	for (size_t i = 0; i < plan->count; i++) {
-		if (!in_shard(&c, i))
-			continue;
-		puts(plan->cells[i].key);
-		cells++;
-	}
-	printf("%zu cells, %u block%s of them, at least %.0f s\n", cells, plan->reps,
-	       plan->reps == 1 ? "" : "s",
-	       (double)cells * plan->reps * (plan->time_s + latency));
 }

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The hidden command `cell`: reads its description, measures, writes one entry. */
+/* The hidden command `cell`: reads its description, obeys commands, writes one entry. */
 #include "bench/cell.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <kmem/error.h>
 
 #include "bench/cli.h"
+#include "bench/icount.h"
 #include "bench/topology.h"
 #include "workloads/harness/arena.h"
 
@@ -39,6 +42,7 @@ void cell_fail(const char *reason)
 	write_result(text != NULL
 			     ? text
 			     : "{\"status\":\"failed\",\"error\":\"out of memory\"}");
+	write_result("\n");
 	_exit(EXIT_CELL_FAILED);
 }
 
@@ -52,11 +56,73 @@ static void fail_on_bug(const char *report, void *arg)
 	cell_fail(text);
 }
 
-static json_t *read_spec(void)
-{
-	json_error_t error;
-	json_t *spec = json_loadf(stdin, 0, &error);
+/*
+ * Standard input, line by line, and nothing of stdio: between slices the C library's
+ * allocator may be the one under test, and must not be used by the harness.
+ */
+struct line_reader {
+	size_t start, end;
+	char buf[4096];
+};
 
+/* False at the end of the input. */
+static bool next_byte(struct line_reader *in, char *byte)
+{
+	if (in->start == in->end) {
+		ssize_t n;
+
+		do
+			n = read(STDIN_FILENO, in->buf, sizeof(in->buf));
+		while (n < 0 && errno == EINTR);
+		if (n <= 0)
+			return false;
+		in->start = 0;
+		in->end = (size_t)n;
+	}
+	*byte = in->buf[in->start++];
+	return true;
+}
+
+/* The first line, of any length; the input may also end with it. Free it. */
+static bool line_read_long(struct line_reader *in, char **text, size_t *length)
+{
+	FILE *out = open_memstream(text, length);
+	char byte;
+
+	if (out == NULL)
+		return false;
+	while (next_byte(in, &byte) && byte != '\n')
+		fputc(byte, out);
+	return fclose(out) == 0 && *length > 0;
+}
+
+/* A command; false when the input ends before one. */
+static bool line_read(struct line_reader *in, char *line, size_t size)
+{
+	size_t used = 0;
+	char byte;
+
+	while (next_byte(in, &byte)) {
+		if (byte == '\n') {
+			line[used] = '\0';
+			return true;
+		}
+		if (used < size - 1)
+			line[used++] = byte;
+	}
+	return false;
+}
+
+static json_t *read_spec(struct line_reader *in)
+{
+	json_error_t error = {.text = "the input is empty"};
+	char *text = NULL;
+	size_t length = 0;
+	json_t *spec = NULL;
+
+	if (line_read_long(in, &text, &length))
+		spec = json_loadb(text, length, 0, &error);
+	free(text);
 	if (spec == NULL) {
 		cli_error(
 			"cannot read the cell's description: %s (this command is started by "
@@ -120,12 +186,12 @@ static void parse_spec(struct cell *cell)
 	json_error_t error;
 
 	if (json_unpack_ex(cell->spec, &error, 0,
-			   "{s:s, s?o, s:s, s:I, s:I, s:o, s:b, s:F, s:F, s:I, s:I}",
+			   "{s:s, s?o, s:s, s:I, s:I, s:o, s:b, s:F, s:F, s?F, s:I, s:I}",
 			   "allocator", &cell->allocator_spec, "libraries", &libraries,
 			   "workload", &workload, "size", &size, "threads", &threads,
 			   "params", &params, "check", &check, "time_s", &cell->time_s,
-			   "latency_time_s", &cell->latency_time_s, "ops", &ops, "seed",
-			   &seed) != 0)
+			   "latency_time_s", &cell->latency_time_s, "memory_time_s",
+			   &cell->memory_time_s, "ops", &ops, "seed", &seed) != 0)
 		cell_fail(error.text);
 	register_libraries(libraries);
 	cell->run.workload = workload_find(workload);
@@ -153,7 +219,6 @@ static void prepare(struct cell *cell)
 	if (topology_pin_self(cell->cpus[0]) != 0)
 		cell_fail(kmem_last_error());
 	pthread_mutex_init(&cell->lock, NULL);
-	tsc_calibrate(&cell->clock);
 }
 
 void cell_memory(struct memory_usage *usage)
@@ -171,6 +236,22 @@ void cell_memory(struct memory_usage *usage)
 	usage->pss_bytes -= own < usage->pss_bytes ? own : usage->pss_bytes;
 }
 
+/* A handful of system calls, where cell_memory() walks all mappings. */
+static uint64_t cell_resident_bytes(void)
+{
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	unsigned long long resident = 0, shared = 0;
+	char line[128];
+	ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	line[n > 0 ? n : 0] = '\0';
+	if (sscanf(line, "%*u %llu %llu", &resident, &shared) != 2 || resident < shared)
+		return 0;
+	return (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void create_allocator(struct cell *cell)
 {
 	const struct workload_ops *workload = cell->run.workload;
@@ -183,6 +264,7 @@ static void create_allocator(struct cell *cell)
 	};
 
 	cell_memory(&cell->before);
+	cell->resident_bytes_before = cell_resident_bytes();
 	cell->run.allocator = allocator_new(cell->allocator_spec, &env);
 	if (cell->run.allocator == NULL)
 		cell_fail(kmem_last_error());
@@ -190,24 +272,110 @@ static void create_allocator(struct cell *cell)
 		cell_fail(kmem_last_error());
 }
 
-static void add_reported(const char *name, double value, void *arg)
+/* --- commands: the protocol stands in cell.h --- */
+
+static void reply(const struct cell *cell, const char *fmt, ...) KMEM_PRINTF(2, 3);
+static void reply(const struct cell *cell, const char *fmt, ...)
 {
-	json_object_set_new(arg, name, json_real(value));
+	char line[160];
+	va_list args;
+
+	if (!cell->interactive)
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	write_result(line);
 }
 
-static void measure(struct cell *cell)
+static void do_prepare(struct cell *cell, const char *arguments)
 {
 	const struct workload_ops *workload = cell->run.workload;
-	struct allocator *a = cell->run.allocator;
-	uint64_t peak, not_counted;
 
+	(void)arguments;
+	prepare(cell);
+	create_allocator(cell);
 	if (workload->setup != NULL && workload->setup(&cell->run) != 0)
 		cell_fail(kmem_last_error());
 	/* What the harness needed to draw up a plan is no part of the workload's peak. */
 	arena_bytes_max_reset();
 	memory_peak_reset();
+	reply(cell, "prepare\n");
+}
+
+static void do_warm(struct cell *cell, const char *arguments)
+{
+	uint64_t ns = strtoull(arguments, NULL, 10), resident;
+	struct cell_slice best;
+
+	if (cell->slices == NULL)
+		cell_slices_begin(cell);
+	best = cell_slices_warm_up(cell, ns);
+	resident = cell_resident_bytes();
+	resident -= cell->resident_bytes_before < resident ? cell->resident_bytes_before
+							   : resident;
+	reply(cell, "warm %llu %llu %llu\n", (unsigned long long)best.ops,
+	      (unsigned long long)best.real_ns, (unsigned long long)resident);
+}
+
+static void do_slice(struct cell *cell, const char *arguments)
+{
+	struct cell_slice slice;
+	uint64_t quanta, lead_in;
+	char *rest;
+
+	if (cell->slices == NULL)
+		cell_fail("a slice came before its warm-up");
+	quanta = strtoull(arguments, &rest, 10);
+	lead_in = strtoull(rest, NULL, 10);
+	slice = cell_slices_run(cell, quanta, lead_in);
+	reply(cell, "slice %llu %llu %llu\n", (unsigned long long)slice.real_ns,
+	      (unsigned long long)slice.cpu_ns, (unsigned long long)slice.ops);
+}
+
+static void do_plain(struct cell *cell, const char *arguments)
+{
+	(void)arguments;
 	cell_throughput_pass(cell);
+	reply(cell, "plain\n");
+}
+
+static void do_latency(struct cell *cell, const char *arguments)
+{
+	(void)arguments;
+	cell_slices_end(cell);
+	/* Ten milliseconds of one CPU: not while other processes wait for their slice. */
+	tsc_calibrate(&cell->clock);
 	cell_latency_pass(cell);
+	reply(cell, "latency\n");
+}
+
+static void do_memory(struct cell *cell, const char *arguments)
+{
+	(void)arguments;
+	if (cell_memory_pass != NULL && cell->memory_time_s > 0)
+		cell_memory_pass(cell);
+	reply(cell, "memory\n");
+}
+
+static void do_icount(struct cell *cell, const char *arguments)
+{
+	(void)arguments;
+	reply(cell, "icount %llu\n", (unsigned long long)cell_icount_pass(cell));
+}
+
+static void add_reported(const char *name, double value, void *arg)
+{
+	json_object_set_new(arg, name, json_real(value));
+}
+
+/* Ends the workload; what is left of memory is what was kept. */
+static void wind_up(struct cell *cell)
+{
+	const struct workload_ops *workload = cell->run.workload;
+	struct allocator *a = cell->run.allocator;
+	uint64_t peak, not_counted;
+
 	cell->reported = json_object();
 	if (workload->report != NULL)
 		workload->report(&cell->run, add_reported, cell->reported);
@@ -222,29 +390,76 @@ static void measure(struct cell *cell)
 		cell_fail(kmem_last_error());
 }
 
-int cmd_cell(int argc, char **argv)
+static void do_finish(struct cell *cell, const char *arguments) __attribute__((noreturn));
+static void do_finish(struct cell *cell, const char *arguments)
 {
-	struct cell cell = {0};
 	json_t *entry;
 	char *text;
 
-	(void)argc;
-	(void)argv;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	cell.spec = read_spec();
-	worker_set_fail_handler(cell_fail);
-	kmem_set_bug_handler(fail_on_bug, NULL);
-	parse_spec(&cell);
-	prepare(&cell);
-	create_allocator(&cell);
-	measure(&cell);
-	entry = cell_entry(&cell);
+	(void)arguments;
+	wind_up(cell);
+	entry = cell_entry(cell);
 	text = entry == NULL ? NULL
 			     : json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (text == NULL)
 		cell_fail("cannot write the entry: out of memory");
 	write_result(text);
-	allocator_delete(cell.run.allocator);
+	write_result("\n");
+	allocator_delete(cell->run.allocator);
 	/* Peers' exit handlers and libraries' destructors are of no interest. */
 	_exit(EXIT_DONE);
+}
+
+static const struct cell_command {
+	const char *name;
+	void (*run)(struct cell *cell, const char *arguments);
+} commands[] = {
+	{"prepare", do_prepare}, {"warm", do_warm},	  {"slice", do_slice},
+	{"plain", do_plain},	 {"latency", do_latency}, {"memory", do_memory},
+	{"icount", do_icount},	 {"finish", do_finish},
+};
+
+static void obey(struct cell *cell, const char *line)
+{
+	size_t length = strcspn(line, " ");
+	char text[96];
+
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(commands); i++) {
+		if (strlen(commands[i].name) == length &&
+		    strncmp(commands[i].name, line, length) == 0) {
+			commands[i].run(cell, line + length);
+			return;
+		}
+	}
+	snprintf(text, sizeof(text), "unknown command '%.40s'", line);
+	cell_fail(text);
+}
+
+int cmd_cell(int argc, char **argv)
+{
+	static struct line_reader in;
+	struct cell cell = {0};
+	char line[64];
+
+	(void)argc;
+	(void)argv;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* A random seed would change the order in which the harness's own blocks are
+	 * freed, and with it the heap that glibc's allocator starts from. */
+	json_object_seed(1);
+	cell.spec = read_spec(&in);
+	worker_set_fail_handler(cell_fail);
+	kmem_set_bug_handler(fail_on_bug, NULL);
+	parse_spec(&cell);
+	while (line_read(&in, line, sizeof(line))) {
+		cell.interactive = true;
+		obey(&cell, line);
+	}
+	if (cell.interactive)
+		_exit(EXIT_DONE); /* a reference that ran along: nobody wants its entry */
+	do_prepare(&cell, "");
+	do_plain(&cell, "");
+	do_latency(&cell, "");
+	do_memory(&cell, "");
+	do_finish(&cell, "");
 }

@@ -1,14 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One cell, measured in this process: the other side of runner.c.
+ * One cell, measured in this process: the other side of cell_process.c.
  *
- * The description arrives as JSON on standard input, the entry for the results
- * leaves on CELL_RESULT_FD:
+ * The process is a server. The cell's description arrives as the first line of
+ * standard input:
  *
  *   {"allocator": "slab:percpu=off", "libraries": [["name", "path"]],
  *    "workload": "pair", "size": 64, "threads": 2, "params": {"touch": "none"},
- *    "check": false, "time_s": 0.1, "latency_time_s": 0.05, "ops": 0,
- *    "seed": 1, "block": 0}
+ *    "check": false, "time_s": 0.1, "latency_time_s": 0.05,
+ *    "memory_time_s": 0.05, "ops": 0, "seed": 1, "block": 0}
+ *
+ * Commands follow, a line each; each is answered with one line on CELL_RESULT_FD,
+ * whole numbers after the command's name:
+ *
+ *   prepare     allocator, workload and threads are made ready; "prepare"
+ *   warm NS     quanta until NS ns have passed; "warm OPS NS BYTES": the operations of
+ *               one quantum of all threads, the time of the fastest, and the resident
+ *               memory that has come since the allocator was created
+ *   slice N L   L quanta of each thread to fill the caches, then N on the clock;
+ *               "slice REAL CPU OPS": ns of wall time (mean of the threads) and of CPU
+ *               time (sum), operations of all threads, of the N alone
+ *   plain       the throughput pass by Google Benchmark; "plain"
+ *   latency     the latency pass; "latency"
+ *   memory      the memory pass; "memory"
+ *   icount      the pass under callgrind; "icount OPS": operations of all threads
+ *   finish      the last one; the answer is the entry for the results, as JSON
+ *
+ * A failure is answered by {"status": "failed", "error": ...} and ends the process.
+ * A process whose input ends before any command does prepare, plain, latency,
+ * memory, finish, and answers with the entry alone.
  */
 #ifndef KMEMBENCH_CELL_H
 #define KMEMBENCH_CELL_H
@@ -26,9 +46,10 @@
 
 struct cell {
 	json_t *spec;
+	bool interactive; /* commands came: they are answered */
 	const char *allocator_spec;
-	double time_s, latency_time_s;
-	uint64_t ops_wanted; /* per thread; 0: by time */
+	double time_s, latency_time_s, memory_time_s; /* memory_time_s 0: no such pass */
+	uint64_t ops_wanted;			      /* per thread; 0: by time */
 
 	struct workload_run run;
 	struct worker *workers; /* one per thread */
@@ -39,7 +60,9 @@ struct cell {
 	pthread_barrier_t barrier; /* of the worker threads, in either pass */
 	pthread_mutex_t lock;	   /* perf */
 
-	/* throughput pass */
+	struct slices *slices; /* the pass in slices, while it is on: cell_slices.c */
+
+	/* throughput pass, or all its slices together */
 	struct gbench_result timing;
 	uint64_t ops; /* of all threads, in the run that counted */
 	uint64_t first_start_ns, last_end_ns; /* of any thread's loop; under lock */
@@ -47,11 +70,16 @@ struct cell {
 
 	/* latency pass */
 	uint64_t latency_quanta; /* per thread */
+	struct tail *tails;	 /* one per thread */
 	uint64_t live_bytes_max;
 
 	/* memory: the harness's own arenas are already subtracted */
 	struct memory_usage before, live, final;
+	uint64_t resident_bytes_before; /* the quick figure: cell_resident_bytes() */
 	uint64_t peak_bytes;
+
+	struct memory_course
+		*course; /* memory pass (cell_memory.h); NULL: there was none */
 
 	json_t *reported; /* the workload's own figures, from its report() */
 };
@@ -65,10 +93,34 @@ void cell_enter_thread(struct cell *cell, unsigned int index, enum worker_pass p
 		       struct probe *probe);
 void cell_leave_thread(struct cell *cell, unsigned int index);
 
+/* CPUs are dealt out in rounds: whether two threads have one and the same. */
+bool cell_shares_cpus(const struct cell *cell);
+
 /* Throughput, timed by Google Benchmark; fills timing, ops, perf. */
 void cell_throughput_pass(struct cell *cell);
+
+/*
+ * Throughput in slices. Begun once; a slice runs `lead_in` steps in each thread and
+ * then, on the clock, `quanta` steps, all threads started together. Between slices the
+ * threads sleep. The end of the pass adds up timing, ops and perf over what was on the
+ * clock.
+ */
+struct cell_slice {
+	uint64_t real_ns; /* mean of the threads; first start to last end if they share
+			     CPUs */
+	uint64_t cpu_ns;  /* of the process */
+	uint64_t ops;	  /* of all threads */
+};
+void cell_slices_begin(struct cell *cell);
+/* Runs single quanta for `ns`; returns the fastest of them. */
+struct cell_slice cell_slices_warm_up(struct cell *cell, uint64_t ns);
+struct cell_slice cell_slices_run(struct cell *cell, uint64_t quanta, uint64_t lead_in);
+/* Does nothing when the pass is not on. */
+void cell_slices_end(struct cell *cell);
 /* Latency histograms, live bytes, memory at the end of the work. */
 void cell_latency_pass(struct cell *cell);
+/* Memory over time. Weak: a build without a sampler has no such pass. */
+void cell_memory_pass(struct cell *cell) __attribute__((weak));
 /* Reads resident memory less the harness's arenas. */
 void cell_memory(struct memory_usage *usage);
 

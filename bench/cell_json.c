@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* A measured cell as an entry of benchmarks[]: the format of docs/DESIGN.md. */
 #include <stdio.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <unistd.h>
 
 #include <kmem/phys.h>
 
 #include "allocators/peers/library.h"
 #include "bench/cell.h"
+#include "bench/json_set.h"
 #include "bench/params.h"
-
-static void set(json_t *object, const char *name, json_t *value)
-{
-	json_object_set_new(object, name, value);
-}
-
-static void set_integer(json_t *object, const char *name, uint64_t value)
-{
-	set(object, name, json_integer((json_int_t)value));
-}
+#include "bench/workload_version.h"
 
 /* Absent is not zero: a counter that the machine lacks is named with its reason. */
 static void add_counters(const struct cell *cell, json_t *entry, json_t *kmembench)
@@ -29,27 +24,27 @@ static void add_counters(const struct cell *cell, json_t *entry, json_t *kmemben
 		const char *name = perf_counter_name((enum perf_counter)i);
 
 		if (cell->perf.present[i]) {
-			set(counters, name, json_real(cell->perf.value[i]));
-			set(entry, name, json_real(cell->perf.value[i]));
+			json_set(counters, name, json_real(cell->perf.value[i]));
+			json_set(entry, name, json_real(cell->perf.value[i]));
 			/* A fault from user space is counted whole either way. */
 			if (cell->perf.user_only[i] && i != PERF_PAGE_FAULTS)
 				json_array_append_new(user_only, json_string(name));
 		} else {
-			set(absent, name,
-			    json_string(perf_counter_reason((enum perf_counter)i,
-							    cell->perf.error[i])));
+			json_set(absent, name,
+				 json_string(perf_counter_reason((enum perf_counter)i,
+								 cell->perf.error[i])));
 		}
 	}
-	set(kmembench, "counters", counters);
+	json_set(kmembench, "counters", counters);
 	if (json_array_size(user_only) > 0)
-		set(kmembench, "counters_user_only", json_incref(user_only));
+		json_set(kmembench, "counters_user_only", json_incref(user_only));
 	json_decref(user_only);
-	set(kmembench, "counters_absent", absent);
+	json_set(kmembench, "counters_absent", absent);
 }
 
 static void add_stat(const char *name, double value, void *arg)
 {
-	set(arg, name, json_real(value));
+	json_set(arg, name, json_real(value));
 }
 
 static void add_allocator(const struct cell *cell, json_t *kmembench)
@@ -57,15 +52,40 @@ static void add_allocator(const struct cell *cell, json_t *kmembench)
 	struct allocator *a = cell->run.allocator;
 	json_t *stats = json_object();
 
-	set(kmembench, "allocator", json_string(cell->allocator_spec));
-	set(kmembench, "allocator_name", json_string(a->ops->name));
+	json_set(kmembench, "allocator", json_string(cell->allocator_spec));
+	json_set(kmembench, "allocator_name", json_string(a->ops->name));
 	if (a->ops->version != NULL && a->ops->version(a) != NULL)
-		set(kmembench, "allocator_version", json_string(a->ops->version(a)));
+		json_set(kmembench, "allocator_version", json_string(a->ops->version(a)));
 	if (a->ops->library != NULL)
-		set(kmembench, "allocator_path", json_string(library_path(a)));
+		json_set(kmembench, "allocator_path", json_string(library_path(a)));
 	if (a->ops->caps & CAP_STATS && a->ops->stats != NULL)
 		a->ops->stats(a, add_stat, stats);
-	set(kmembench, "allocator_stats", stats);
+	json_set(kmembench, "allocator_stats", stats);
+}
+
+/* Whether the kernel drew this process's addresses at random. */
+static bool addresses_are_random(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/randomize_va_space", "re");
+	int mode = 0, given = personality(0xffffffff);
+
+	if (file != NULL) {
+		if (fscanf(file, "%d", &mode) != 1)
+			mode = 0;
+		fclose(file);
+	}
+	return mode > 0 && (given < 0 || (given & ADDR_NO_RANDOMIZE) == 0);
+}
+
+/* Where stack, heap and mappings lie moves times by per cents: a draw to be known. */
+static json_t *layout_json(void)
+{
+	size_t bytes = 0;
+
+	for (char **at = environ; *at != NULL; at++)
+		bytes += strlen(*at) + 1;
+	return json_pack("{s:b, s:I}", "aslr", (int)addresses_are_random(), "env_bytes",
+			 (json_int_t)bytes);
 }
 
 json_t *cell_entry(const struct cell *cell)
@@ -74,31 +94,35 @@ json_t *cell_entry(const struct cell *cell)
 	json_t *entry = json_object();
 	json_t *kmembench = json_object();
 	double ops = (double)cell->ops;
+	char version[WORKLOAD_VERSION_SIZE];
 	double ns_per_op = cell->timing.real_s * 1e9 * cell->run.threads / ops;
 
-	set(entry, "run_type", json_string("iteration"));
-	set(entry, "threads", json_integer(cell->run.threads));
-	set_integer(entry, "iterations", cell->ops);
-	set(entry, "real_time", json_real(ns_per_op));
-	set(entry, "cpu_time", json_real(cell->timing.cpu_s * 1e9 / ops));
-	set(entry, "time_unit", json_string("ns"));
-	set(entry, "items_per_second", json_real(ops / cell->timing.real_s));
+	json_set(entry, "run_type", json_string("iteration"));
+	json_set(entry, "threads", json_integer(cell->run.threads));
+	json_set_integer(entry, "iterations", cell->ops);
+	json_set(entry, "real_time", json_real(ns_per_op));
+	json_set(entry, "cpu_time", json_real(cell->timing.cpu_s * 1e9 / ops));
+	json_set(entry, "time_unit", json_string("ns"));
+	json_set(entry, "items_per_second", json_real(ops / cell->timing.real_s));
 	add_allocator(cell, kmembench);
-	set(kmembench, "status", json_string("ok"));
-	set(kmembench, "workload", json_string(workload->name));
-	set(kmembench, "op", json_string(workload->op));
-	set(kmembench, "params", params_json(&cell->run));
-	set(kmembench, "threads", json_integer(cell->run.threads));
-	set_integer(kmembench, "seed", cell->run.seed);
-	set(kmembench, "samples_ns_per_op", json_pack("[f]", ns_per_op));
-	set_integer(kmembench, "latency_quanta", cell->latency_quanta);
+	json_set(kmembench, "status", json_string("ok"));
+	json_set(kmembench, "workload", json_string(workload->name));
+	json_set(kmembench, "workload_version",
+		 json_string(workload_version(workload, version, sizeof(version))));
+	json_set(kmembench, "layout", layout_json());
+	json_set(kmembench, "op", json_string(workload->op));
+	json_set(kmembench, "params", params_json(&cell->run));
+	json_set(kmembench, "threads", json_integer(cell->run.threads));
+	json_set_integer(kmembench, "seed", cell->run.seed);
+	json_set(kmembench, "samples_ns_per_op", json_pack("[f]", ns_per_op));
+	json_set_integer(kmembench, "latency_quanta", cell->latency_quanta);
 	cell_add_latency(cell, entry, kmembench);
 	cell_add_memory(cell, entry, kmembench);
 	add_counters(cell, entry, kmembench);
 	json_object_update(entry, cell->reported);
-	set(kmembench, "numa",
-	    json_pack("{s:b, s:i}", "simulated", (int)phys_is_simulated(), "nodes",
-		      phys_nr_nodes() > 0 ? phys_nr_nodes() : 1));
-	set(entry, "kmembench", kmembench);
+	json_set(kmembench, "numa",
+		 json_pack("{s:b, s:i}", "simulated", (int)phys_is_simulated(), "nodes",
+			   phys_nr_nodes() > 0 ? phys_nr_nodes() : 1));
+	json_set(entry, "kmembench", kmembench);
 	return entry;
 }

@@ -1,41 +1,54 @@
 /* SPDX-License-Identifier: MIT */
-/* The latency pass of a cell: the same steps, a clock around every operation. */
+/*
+ * The latency pass of a cell: the same steps, a clock around every operation. And what
+ * it shares with the memory pass: how many quanta fit, and the threads.
+ */
 #include <kmem/error.h>
 
-#include "bench/cell.h"
+#include "bench/cell_probed.h"
 #include "workloads/harness/arena.h"
 
-struct latency_thread {
+/* What a probe adds to an operation, as clock pairs: two pairs, the second for a
+ * free beside an alloc, and the histogram and the look at the clock before each. */
+#define LATENCY_EXTRA_PAIRS 4.0
+
+struct probed_thread {
 	struct cell *cell;
 	unsigned int index;
+	void (*main_of)(struct cell *cell, unsigned int index);
 };
 
-static void *latency_main(void *arg)
+static void *probed_main(void *arg)
 {
-	struct latency_thread *t = arg;
-	struct cell *cell = t->cell;
-	struct worker *w = &cell->workers[t->index];
-	struct probe *probe = &cell->probes[t->index];
+	struct probed_thread *t = arg;
 
-	cell_enter_thread(cell, t->index, PASS_LATENCY, probe);
-	pthread_barrier_wait(&cell->barrier); /* start together */
-	for (uint64_t i = 0; i < cell->latency_quanta; i++)
-		cell->run.workload->step_probed(w);
-	probe_live_flush(probe);
-	pthread_barrier_wait(&cell->barrier); /* all work is done */
-	if (t->index == 0)
-		cell_memory(&cell->live);
-	pthread_barrier_wait(&cell->barrier); /* memory has been read */
-	cell_leave_thread(cell, t->index);
+	t->main_of(t->cell, t->index);
 	return NULL;
 }
 
-/*
- * Every thread does the same number of quanta, as in the throughput pass, so
- * that producers and consumers stay paired. The number is what fits into
- * latency_time_s, two clock pairs an operation added.
- */
-static uint64_t quanta_that_fit(const struct cell *cell)
+void cell_probed_threads(struct cell *cell, void (*main_of)(struct cell *, unsigned int))
+{
+	unsigned int threads = cell->run.threads;
+	pthread_t *ids = arena_alloc(threads * sizeof(*ids));
+	struct probed_thread *args = arena_alloc(threads * sizeof(*args));
+
+	pthread_barrier_init(&cell->barrier, NULL, threads);
+	for (unsigned int i = 0; i < threads; i++)
+		args[i] = (struct probed_thread){cell, i, main_of};
+	for (unsigned int i = 1; i < threads; i++) {
+		if (pthread_create(&ids[i], NULL, probed_main, &args[i]) != 0)
+			cell_fail(
+				"cannot start a worker thread: lower -t or raise 'ulimit -u'");
+	}
+	probed_main(&args[0]);
+	for (unsigned int i = 1; i < threads; i++)
+		pthread_join(ids[i], NULL);
+	pthread_barrier_destroy(&cell->barrier);
+	arena_free(ids, threads * sizeof(*ids));
+	arena_free(args, threads * sizeof(*args));
+}
+
+uint64_t cell_probed_quanta(const struct cell *cell, double time_s, double extra_pairs)
 {
 	double quanta = (double)cell->timing.iterations;
 	double quantum_s = cell->timing.real_s * cell->run.threads / quanta;
@@ -43,51 +56,69 @@ static uint64_t quanta_that_fit(const struct cell *cell)
 	double pair_s = (double)cell->clock.pair_ticks * cell->clock.ns_per_tick * 1e-9;
 	double fit;
 
-	quantum_s += ops_per_quantum * 2 * 1.5 * pair_s;
-	fit = cell->latency_time_s / quantum_s;
+	quantum_s += ops_per_quantum * extra_pairs * pair_s;
+	fit = time_s / quantum_s;
 	return fit < 1 ? 1 : (uint64_t)fit;
 }
 
-/* What the threads passed on; or, when all stayed below that, their own maxima. */
-static uint64_t live_bytes_max(const struct cell *cell)
+/*
+ * What the threads saw together. Where all stayed below the step in which they tell each
+ * other, they saw nothing of each other, and the sum of their own maxima is the better
+ * guess.
+ */
+uint64_t cell_live_bytes_max(const struct probe *probes, unsigned int threads)
 {
 	int64_t together = 0, apart = 0;
+	bool told = false;
 
-	for (unsigned int i = 0; i < cell->run.threads; i++) {
-		if (cell->probes[i].live_bytes_max > together)
-			together = cell->probes[i].live_bytes_max;
-		apart += cell->probes[i].live_pending_bytes_max;
+	for (unsigned int i = 0; i < threads; i++) {
+		if (probes[i].live_bytes_max > together)
+			together = probes[i].live_bytes_max;
+		apart += probes[i].live_own_bytes_max;
+		told |= probes[i].live_own_bytes_max >= probes[i].live_step_bytes;
 	}
-	return (uint64_t)(together > 0 ? together : apart);
+	return (uint64_t)(told || together > apart ? together : apart);
 }
 
 /*
- * The main thread is worker 0, as in Google Benchmark's run: with one thread, the
- * process has no other, and an allocator that treats the first thread or a
- * single-threaded process in its own way (glibc does both) does so in both passes.
+ * The thresholds are raised after the first, second, fourth, ... quantum: they settle,
+ * and the harness's own 3 us are rarely in the way of a workload that keeps to a
+ * schedule.
  */
+static void latency_main(struct cell *cell, unsigned int index)
+{
+	struct worker *w = &cell->workers[index];
+	struct probe *probe = &cell->probes[index];
+
+	cell_enter_thread(cell, index, PASS_LATENCY, probe);
+	pthread_barrier_wait(&cell->barrier); /* start together */
+	for (uint64_t i = 1; i <= cell->latency_quanta; i++) {
+		cell->run.workload->step_probed(w);
+		if ((i & (i - 1)) == 0)
+			tail_adapt(probe->tail, &probe->alloc, &probe->free);
+	}
+	probe_live_flush(probe);
+	pthread_barrier_wait(&cell->barrier); /* all work is done */
+	if (index == 0)
+		cell_memory(&cell->live);
+	pthread_barrier_wait(&cell->barrier); /* memory has been read */
+	cell_leave_thread(cell, index);
+}
+
 void cell_latency_pass(struct cell *cell)
 {
 	unsigned int threads = cell->run.threads;
-	pthread_t *ids = arena_alloc(threads * sizeof(*ids));
-	struct latency_thread *args = arena_alloc(threads * sizeof(*args));
+	enum memory_calls_seen seen = memory_calls_install(cell->run.allocator, threads);
+	uint64_t hide_ticks = tail_calibrate();
 
-	cell->latency_quanta = quanta_that_fit(cell);
-	pthread_barrier_init(&cell->barrier, NULL, threads);
+	cell->tails = arena_alloc(threads * sizeof(*cell->tails));
+	cell->latency_quanta = cell_probed_quanta(cell, cell->latency_time_s,
+						  LATENCY_EXTRA_PAIRS);
 	for (unsigned int i = 0; i < threads; i++) {
 		probe_init(&cell->probes[i], cell->probe_shared, &cell->clock, threads);
-		args[i] = (struct latency_thread){cell, i};
+		tail_init(&cell->tails[i], hide_ticks, seen);
+		cell->probes[i].tail = &cell->tails[i];
 	}
-	for (unsigned int i = 1; i < threads; i++) {
-		if (pthread_create(&ids[i], NULL, latency_main, &args[i]) != 0)
-			cell_fail(
-				"cannot start a worker thread: lower -t or raise 'ulimit -u'");
-	}
-	latency_main(&args[0]);
-	for (unsigned int i = 1; i < threads; i++)
-		pthread_join(ids[i], NULL);
-	cell->live_bytes_max = live_bytes_max(cell);
-	pthread_barrier_destroy(&cell->barrier);
-	arena_free(ids, threads * sizeof(*ids));
-	arena_free(args, threads * sizeof(*args));
+	cell_probed_threads(cell, latency_main);
+	cell->live_bytes_max = cell_live_bytes_max(cell->probes, threads);
 }

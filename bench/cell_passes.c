@@ -60,8 +60,8 @@ static void widen_span(struct cell *cell, uint64_t start_ns, uint64_t end_ns)
 		cell->last_end_ns = end_ns;
 }
 
-/* CPUs are dealt out in rounds: the first one comes again when all are taken. */
-static bool shares_cpus(const struct cell *cell)
+/* The first CPU comes again when all are taken. */
+bool cell_shares_cpus(const struct cell *cell)
 {
 	for (unsigned int i = 1; i < cell->run.threads; i++) {
 		if (cell->cpus[i] == cell->cpus[0])
@@ -139,7 +139,7 @@ static void run_gbench(struct cell *cell, int64_t iterations)
 	 * that CPU, does not count the wait. With more threads than CPUs only the time
 	 * from the first start to the last end is wall time.
 	 */
-	if (shares_cpus(cell))
+	if (cell_shares_cpus(cell))
 		cell->timing.real_s = (double)(cell->last_end_ns - cell->first_start_ns) *
 				      1e-9;
 }

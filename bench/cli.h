@@ -64,9 +64,14 @@ int cmd_merge(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_hgrm(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_fit(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
+int cmd_selftest(int argc, char **argv);
 int cmd_cell(int argc, char **argv); /* hidden: one cell, started by the runner */
+int cmd_recorder_cost(int argc, char **argv); /* hidden: a loop for 'record' */
 
 #endif /* KMEMBENCH_CLI_H */

@@ -9,6 +9,7 @@
 
 #include "bench/cli.h"
 #include "bench/compare.h"
+#include "bench/compare_views.h"
 #include "bench/results.h"
 #include <kmem/error.h>
 
@@ -26,8 +27,10 @@ static const char help_text[] =
 	"      --equivalence PCT  differences up to this count as none (1.5)\n"
 	"      --fail-above PCT   exit 1 when an allocator is surely more than PCT slower:\n"
 	"                         when the better end of its interval is\n"
+	"      --view LIST        the conventional views beside the paired one: mann-whitney,\n"
+	"                         bootstrap, all; verdicts rest on the paired one\n"
 	"      --json             print JSON instead of a table\n"
-	"      --force            compare files of unlike machines all the same\n"
+	"      --force            compare files that were measured unlike all the same\n"
 	"  -h, --help             this text\n"
 	"      --version          the version\n"
 	"\n"
@@ -56,6 +59,7 @@ struct compare_arguments {
 	struct compare_options options;
 	double fail_above_pct; /* negative: no gate */
 	bool json, force;
+	unsigned int views; /* enum compare_view_flags */
 	const char *paths[2];
 	int nr_paths;
 };
@@ -75,7 +79,7 @@ static int parse_percentage(const char *option, const char *text, double *pct)
 	return EXIT_DONE;
 }
 
-enum { OPT_FAIL_ABOVE = 256, OPT_EQUIVALENCE, OPT_JSON, OPT_FORCE };
+enum { OPT_FAIL_ABOVE = 256, OPT_EQUIVALENCE, OPT_JSON, OPT_FORCE, OPT_VIEW };
 
 static const struct option long_options[] = {
 	{"baseline", required_argument, NULL, 'b'},
@@ -84,6 +88,7 @@ static const struct option long_options[] = {
 	{"equivalence", required_argument, NULL, OPT_EQUIVALENCE},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"force", no_argument, NULL, OPT_FORCE},
+	{"view", required_argument, NULL, OPT_VIEW},
 	{0},
 };
 
@@ -113,6 +118,12 @@ static int parse_arguments(int argc, char **argv, struct compare_arguments *args
 			break;
 		case OPT_JSON: args->json = true; break;
 		case OPT_FORCE: args->force = true; break;
+		case OPT_VIEW:
+			args->views = compare_views_parse(optarg);
+			if (args->views == 0)
+				result = cli_usage_error("compare", "%s",
+							 kmem_last_error());
+			break;
 		default: return cli_getopt_error("compare", option, argv);
 		}
 	}
@@ -162,8 +173,8 @@ static int fill_table(struct compare_arguments *args, json_t *const *files,
 	    compare_unlike(files[0], files[1], report_difference, args) > 0 &&
 	    !args->force) {
 		cli_error(
-			"cannot compare what unlike machines measured: --force does it all the "
-			"same");
+			"cannot compare what was measured under unlike conditions: --force does "
+			"it all the same");
 		return EXIT_USAGE;
 	}
 	if (args->nr_paths == 2)
@@ -266,6 +277,7 @@ int cmd_compare(int argc, char **argv)
 	}
 	if (result == EXIT_DONE)
 		result = fill_table(&args, files, &table);
+	table.views = args.views;
 	if (result == EXIT_DONE)
 		result = print_table(&table, args.json);
 	if (result == EXIT_DONE && args.fail_above_pct >= 0)

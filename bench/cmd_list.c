@@ -20,6 +20,8 @@ static const char help_text[] =
 	"workload; its options are written 'NAME:option=value,...' after -a, and given\n"
 	"with '--param option=value' for a workload.\n"
 	"\n"
+	"      --all                also the allocators with planted faults, which the\n"
+	"                           self-test alone uses\n"
 	"      --json               print JSON\n"
 	"      --library NAME=PATH  add a malloc-compatible library as an allocator\n"
 	"  -h, --help               this text\n"
@@ -48,9 +50,9 @@ static int show(const char *key, json_t *table, void (*print)(const json_t *), b
 	return EXIT_DONE;
 }
 
-static int list_all(bool json)
+static int list_all(bool all, bool json)
 {
-	json_t *allocators = list_allocators_json();
+	json_t *allocators = list_allocators_json(all);
 	json_t *workloads = list_workloads_json();
 
 	if (json)
@@ -137,7 +139,7 @@ static int add_library(const char *text)
 	return EXIT_DONE;
 }
 
-static int list_what(int argc, char **argv, bool json)
+static int list_what(int argc, char **argv, bool all, bool json)
 {
 	static const char *const tables[] = {"allocators", "workloads", "options",
 					     "metrics"};
@@ -145,7 +147,7 @@ static int list_what(int argc, char **argv, bool json)
 	const char *nearest;
 
 	if (what == NULL)
-		return list_all(json);
+		return list_all(all, json);
 	if (strcmp(what, "options") == 0) {
 		if (argc != 2)
 			return cli_usage_error("list",
@@ -156,8 +158,8 @@ static int list_what(int argc, char **argv, bool json)
 	if (argc > 1)
 		return cli_usage_error("list", "unexpected argument '%s'", argv[1]);
 	if (strcmp(what, "allocators") == 0)
-		return show("allocators", list_allocators_json(), list_allocators_print,
-			    json);
+		return show("allocators", list_allocators_json(all),
+			    list_allocators_print, json);
 	if (strcmp(what, "workloads") == 0)
 		return show("workloads", list_workloads_json(), list_workloads_print,
 			    json);
@@ -177,11 +179,12 @@ static int list_what(int argc, char **argv, bool json)
 int cmd_list(int argc, char **argv)
 {
 	static const struct option long_options[] = {
+		{"all", no_argument, NULL, 'a'},
 		{"json", no_argument, NULL, 'j'},
 		{"library", required_argument, NULL, 'L'},
 		{NULL, 0, NULL, 0},
 	};
-	bool json = false;
+	bool all = false, json = false;
 	int result, c;
 
 	if (cli_help_or_version(argc, argv, help_text))
@@ -189,6 +192,7 @@ int cmd_list(int argc, char **argv)
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		switch (c) {
+		case 'a': all = true; break;
 		case 'j': json = true; break;
 		case 'L':
 			result = add_library(optarg);
@@ -198,7 +202,7 @@ int cmd_list(int argc, char **argv)
 		default: return cli_getopt_error("list", c, argv);
 		}
 	}
-	result = list_what(argc - optind, argv + optind, json);
+	result = list_what(argc - optind, argv + optind, all, json);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		cli_error("cannot print the list: writing to the output failed");
 		return EXIT_USAGE;

@@ -36,12 +36,14 @@ static const char help[] =
 	"      --print-job        print the built-in quick job, a start for one's own\n"
 	"      --no-plots         results only\n"
 	"  -q, --quiet            no progress\n"
-	"      --reps N, --time S, --latency-time S, --ops N, --timeout S, --seed N,\n"
-	"      --library NAME=PATH   as for 'kmembench run'; they override the job file\n\n"
+	"      --reps N, --precision PCT, --baseline NAME, --method METHOD, --time S,\n"
+	"      --slice-time S, --latency-time S, --memory-time S, --ops N, --layout LAYOUT,\n"
+	"      --timeout S, --seed N, --library NAME=PATH\n"
+	"                         as for 'kmembench run'; they override the job file\n\n"
 	"A job file is INI: [global] settings and one section per grid; lists make a grid.\n\n"
 	"  [global]\n"
-	"  reps = 10\n"
-	"  time_s = 0.1\n"
+	"  precision_pct = 1          ; or reps = 10, a fixed number of blocks\n"
+	"  baseline = glibc\n"
 	"  allocators = slab,glibc,jemalloc\n\n"
 	"  [pair over sizes]\n"
 	"  workloads = pair\n"
@@ -51,7 +53,8 @@ static const char help[] =
 	"  workloads = replay\n"
 	"  record = sqlite3 :memory: 'SELECT 1'   ; recorded first, then replayed\n\n"
 	"Other keys: touch, check and any parameter of the section's workloads; in [global]\n"
-	"also seed, timeout_s, latency_time_s and ops. Lists may go on in indented lines.\n\n"
+	"also method, layout, seed, time_s, slice_time_s, latency_time_s, memory_time_s,\n"
+	"timeout_s and ops. Lists may go on in indented lines.\n\n"
 	"examples:\n"
 	"  kmembench sweep\n"
 	"  kmembench sweep nightly.ini -o results/nightly\n"
@@ -273,7 +276,7 @@ static int plan_sweep(struct sweep *s, const struct override *overrides, size_t 
 		cli_error("nothing to run: none of the job's allocators is installed");
 		return EXIT_NOT_SUPPORTED;
 	}
-	return EXIT_DONE;
+	return run_check_plan("sweep", &s->plan);
 }
 
 /* "DIR/plots: 31 pictures, each as .svg and .png", and the overviews by name. */

@@ -3,6 +3,7 @@
 #include "bench/compare.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,12 +237,16 @@ static int compare_blocks(struct comparison_table *table,
 		return err;
 	s.paired = true;
 	for (size_t i = 0; i < cell->count; i++) {
-		double value;
+		const struct figure *figure = &cell->figures[i];
+		const struct figure *base = measured_cell_figure(baseline, figure->block);
 
-		if (!measured_cell_block(baseline, cell->figures[i].block, &value))
+		if (base == NULL)
 			continue;
-		s.baseline[s.nr_baseline++] = value;
-		s.other[s.nr_other++] = cell->figures[i].value;
+		if (cell_set_slices(table->sets[0], table->metric, cell, figure, base,
+				    &s.log_ratio[s.nr_other]))
+			s.sliced = true;
+		s.baseline[s.nr_baseline++] = base->value;
+		s.other[s.nr_other++] = figure->value;
 	}
 	if (s.nr_other == 0)
 		leave_out(table, cell, false, "no block has figures of both it and '%s'",
@@ -301,8 +306,8 @@ int compare_within(const json_t *file, const struct compare_options *options,
  * figures remain.
  */
 static size_t relative_figures(const struct measured_cell *cell,
-			       const struct cell_set *set, const char *baseline,
-			       double *out)
+			       const struct cell_set *set, const char *metric,
+			       const char *baseline, double *out)
 {
 	const struct measured_cell *base = NULL;
 	size_t n = 0;
@@ -313,13 +318,20 @@ static size_t relative_figures(const struct measured_cell *cell,
 			return 0;
 	}
 	for (size_t i = 0; i < cell->count; i++) {
-		double value = cell->figures[i].value, divisor = 1.0;
+		const struct figure *figure = &cell->figures[i], *divisor;
+		double log_ratio;
 
-		if (base != NULL &&
-		    (!measured_cell_block(base, cell->figures[i].block, &divisor) ||
-		     !(divisor > 0.0)))
+		if (base == NULL) {
+			out[n++] = figure->value;
 			continue;
-		out[n++] = value / divisor;
+		}
+		divisor = measured_cell_figure(base, figure->block);
+		if (divisor == NULL || !(divisor->value > 0.0))
+			continue;
+		if (cell_set_slices(set, metric, cell, figure, divisor, &log_ratio))
+			out[n++] = exp(log_ratio);
+		else
+			out[n++] = figure->value / divisor->value;
 	}
 	return n;
 }
@@ -335,9 +347,10 @@ static int compare_runs(struct comparison_table *table,
 
 	if (err != 0)
 		return err;
-	s.nr_baseline = relative_figures(old_cell, table->sets[0], table->baseline,
-					 s.baseline);
-	s.nr_other = relative_figures(new_cell, table->sets[1], table->baseline, s.other);
+	s.nr_baseline = relative_figures(old_cell, table->sets[0], table->metric,
+					 table->baseline, s.baseline);
+	s.nr_other = relative_figures(new_cell, table->sets[1], table->metric,
+				      table->baseline, s.other);
 	if (s.nr_baseline == 0 || s.nr_other == 0)
 		leave_out(
 			table, new_cell, false,

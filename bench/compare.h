@@ -7,7 +7,10 @@
  *   one file                 an allocator with the baseline, in the same cell, block by
  *                            block: the blocks' log ratios are one sample, and its
  *                            location is estimated (signed-rank interval). Drift between
- *                            blocks cancels.
+ *                            blocks cancels. Where both were measured by slices, a
+ *                            block's log ratio of times comes from the rounds that they
+ *                            ran in together (slices.h), and drift within the block
+ *                            cancels too; else it is that of the blocks' figures.
  *   two files                an allocator in the new file with the same one in the old
  *                            file: two samples of logarithms, and the shift between them
  *                            (Mann-Whitney interval). Drift between the runs does not
@@ -21,6 +24,10 @@
  *   faster, slower   the interval excludes 1 and the estimate lies outside the band
  *   same             the whole interval lies inside the band
  *   cannot-tell      anything else, with a reason
+ *
+ * A metric that comes out the same in every run (metrics.h: deterministic) needs no
+ * interval: one block is enough, the ratio is plain, the interval is that figure, and
+ * the band is +-0.25 % or the one that was asked for, whichever is narrower.
  *
  * Latencies below twice the clock's cost are steps of the clock: that two of them are
  * equal shows nothing, and cannot be told.
@@ -39,6 +46,8 @@
 
 #define COMPARE_CONFIDENCE	0.95
 #define COMPARE_EQUIVALENCE_PCT 1.5
+/* Of metrics that are counted, not timed. */
+#define COMPARE_DETERMINISTIC_PCT 0.25
 
 enum verdict {
 	VERDICT_FASTER,
@@ -63,6 +72,7 @@ struct compare_options {
 struct metric_traits {
 	const char *unit;
 	bool larger_is_better;
+	bool deterministic; /* the same in every run */
 };
 struct metric_traits metric_traits(const char *metric);
 
@@ -77,6 +87,7 @@ struct comparison {
 	unsigned int failed_blocks;	/* of the compared allocator, in the newer file */
 	double median,
 		median_baseline; /* of the metric (relative to the baseline, where so) */
+	bool sliced;		 /* the ratio comes from slices of the same rounds */
 	bool by_difference;	 /* then ratio holds differences in the metric's unit */
 	struct stats_interval ratio; /* other / baseline */
 	enum verdict verdict;
@@ -101,6 +112,7 @@ struct comparison_table {
 	bool simulated; /* NUMA nodes were simulated in one of the files */
 	double equivalence_pct;
 	double resolution_ns; /* of the clock, where it matters to the metric; else 0 */
+	unsigned int views;   /* shown beside the verdicts: compare_views.h; 0: none */
 	struct comparison *rows;
 	size_t count;
 	struct not_compared *left_out;
@@ -123,9 +135,9 @@ KMEM_MUST_CHECK int compare_between(const json_t *old_file, const json_t *new_fi
 void comparison_table_release(struct comparison_table *table);
 
 /*
- * Calls differ() for each property of machine and build in which two files differ
- * although it bears on time: the figures of such files do not compare. Returns how many
- * there are.
+ * Calls differ() for each property in which two files differ although it bears on time:
+ * of the machine, the build, the way of measuring, and the definition of a workload that
+ * both have. The figures of such files do not compare. Returns how many there are.
  */
 unsigned int compare_unlike(const json_t *a, const json_t *b,
 			    void (*differ)(const char *property, const char *value_a,

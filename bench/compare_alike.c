@@ -14,6 +14,8 @@ static const char *const machine_properties[] = {
 	"smt",	     "topology", "aslr",     "numa_nodes", "simulated_numa",
 };
 static const char *const context_properties[] = {"num_cpus", "library_build_type"};
+/* How it was measured. */
+static const char *const method_properties[] = {"method", "layout", "environment"};
 
 static void print_property(const json_t *value, char *buf, size_t size)
 {
@@ -51,6 +53,50 @@ static unsigned int compare_properties(
 	return differences;
 }
 
+/* Versions of the workloads in a file: {"pair": "0123…"}. A new reference. */
+static json_t *workload_versions(const json_t *file)
+{
+	json_t *versions = json_object();
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach (results_entries(file), i, entry) {
+		const json_t *ours = json_object_get(entry, "kmembench");
+		const char *name = json_string_value(json_object_get(ours, "workload"));
+		json_t *version = json_object_get(ours, "workload_version");
+
+		if (name != NULL && version != NULL)
+			json_object_set(versions, name, version);
+	}
+	return versions;
+}
+
+/* A workload that only one of the files has, or whose version one does not know, is no
+ * difference. */
+static unsigned int compare_workloads(const json_t *a, const json_t *b,
+				      void (*differ)(const char *, const char *,
+						     const char *, void *),
+				      void *arg)
+{
+	json_t *x = workload_versions(a), *y = workload_versions(b), *version;
+	unsigned int differences = 0;
+	const char *name;
+
+	json_object_foreach (x, name, version) {
+		const json_t *other = json_object_get(y, name);
+		char what[96];
+
+		if (other == NULL || json_equal(version, other))
+			continue;
+		snprintf(what, sizeof(what), "the definition of workload %s", name);
+		differ(what, json_string_value(version), json_string_value(other), arg);
+		differences++;
+	}
+	json_decref(x);
+	json_decref(y);
+	return differences;
+}
+
 unsigned int compare_unlike(const json_t *a, const json_t *b,
 			    void (*differ)(const char *property, const char *value_a,
 					   const char *value_b, void *arg),
@@ -63,6 +109,10 @@ unsigned int compare_unlike(const json_t *a, const json_t *b,
 	differences = compare_properties(machine_a, machine_b, machine_properties,
 					 KMEM_ARRAY_SIZE(machine_properties), differ,
 					 arg);
+	differences += compare_properties(
+		results_context(a), results_context(b), method_properties,
+		KMEM_ARRAY_SIZE(method_properties), differ, arg);
+	differences += compare_workloads(a, b, differ, arg);
 	return differences +
 	       compare_properties(json_object_get(a, "context"),
 				  json_object_get(b, "context"), context_properties,

@@ -9,6 +9,7 @@
 
 #include "bench/metrics.h"
 #include "bench/results.h"
+#include "bench/slices.h"
 #include <kmem/error.h>
 
 static int no_memory(void)
@@ -102,7 +103,8 @@ static struct measured_cell *add_cell(struct cell_set *set, char *key,
 	return &cells[set->count++];
 }
 
-static int add_figure(struct measured_cell *cell, int block, double value)
+static int add_figure(struct measured_cell *cell, int block, double value,
+		      const json_t *entry)
 {
 	struct figure *figures = cell->figures;
 	size_t at = cell->count;
@@ -123,7 +125,7 @@ static int add_figure(struct measured_cell *cell, int block, double value)
 	if (at > 0 && figures[at - 1].block == block)
 		return kmem_error(-EINVAL, "'%s' of '%s' is there twice for block %d",
 				  cell->key, cell->allocator, block);
-	figures[at] = (struct figure){block, value};
+	figures[at] = (struct figure){block, value, entry};
 	cell->count++;
 	return 0;
 }
@@ -162,7 +164,7 @@ static int add_entry(struct cell_set *set, const struct result_entry *entry,
 		return no_memory();
 	if (result_entry_ok(entry)) {
 		if (figure_of(entry, metric, &value))
-			return add_figure(cell, entry->block, value);
+			return add_figure(cell, entry->block, value, entry->json);
 		if (cell->reason == NULL)
 			cell->reason = json_string_value(json_object_get(
 				json_object_get(entry->kmembench, "counters_absent"),
@@ -213,13 +215,43 @@ void cell_set_release(struct cell_set *set)
 	*set = (struct cell_set){0};
 }
 
-bool measured_cell_block(const struct measured_cell *cell, int block, double *value)
+const struct figure *measured_cell_figure(const struct measured_cell *cell, int block)
 {
 	for (size_t i = 0; i < cell->count; i++) {
-		if (cell->figures[i].block == block) {
-			*value = cell->figures[i].value;
-			return true;
-		}
+		if (cell->figures[i].block == block)
+			return &cell->figures[i];
 	}
-	return false;
+	return NULL;
+}
+
+bool measured_cell_block(const struct measured_cell *cell, int block, double *value)
+{
+	const struct figure *figure = measured_cell_figure(cell, block);
+
+	if (figure == NULL)
+		return false;
+	*value = figure->value;
+	return true;
+}
+
+bool cell_set_slices(const struct cell_set *set, const char *metric,
+		     const struct measured_cell *cell, const struct figure *figure,
+		     const struct figure *baseline, double *log_ratio)
+{
+	bool rate = strcmp(metric, "items_per_second") == 0;
+	const char *name = slices_reference(figure->entry);
+	const struct measured_cell *reference;
+	const struct figure *along = NULL;
+
+	if (name == NULL || (!rate && strcmp(metric, "real_time") != 0))
+		return false;
+	reference = cell_set_find(set, cell->key, name);
+	if (reference != NULL)
+		along = measured_cell_figure(reference, figure->block);
+	if (!slices_compare(figure->entry, baseline->entry,
+			    along != NULL ? along->entry : NULL, log_ratio))
+		return false;
+	if (rate)
+		*log_ratio = -*log_ratio;
+	return true;
 }

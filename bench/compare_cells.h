@@ -11,6 +11,7 @@
 struct figure {
 	int block;
 	double value;
+	const json_t *entry; /* of benchmarks[]; borrowed */
 };
 
 struct measured_cell {
@@ -45,5 +46,16 @@ const struct measured_cell *cell_set_find(const struct cell_set *set, const char
 					  const char *allocator);
 /* The figure of a block; false when there is none. */
 bool measured_cell_block(const struct measured_cell *cell, int block, double *value);
+/* The same with its entry; NULL when there is none. */
+const struct figure *measured_cell_figure(const struct measured_cell *cell, int block);
+
+/*
+ * The block's estimate of log(cell / baseline) from slices, of a metric that follows
+ * from the slices' times. False where the two have none in common: then their figures
+ * are what there is.
+ */
+bool cell_set_slices(const struct cell_set *set, const char *metric,
+		     const struct measured_cell *cell, const struct figure *figure,
+		     const struct figure *baseline, double *log_ratio);
 
 #endif /* KMEMBENCH_COMPARE_CELLS_H */

@@ -7,9 +7,13 @@
 
 /* What one comparison is made from: figures of both sides, by block. */
 struct compare_sample {
-	double *baseline, *other; /* one allocation: free(baseline) */
+	double *baseline, *other; /* with log_ratio one allocation: free(baseline) */
 	size_t nr_baseline, nr_other;
 	bool paired; /* baseline[i] and other[i] are of one block */
+	/* Paired: the block's own estimate of log(other / baseline), from slices; NaN
+	 * where it has none. */
+	double *log_ratio;
+	bool sliced; /* some block has one */
 };
 
 /* Room for `capacity` figures on each side. 0 or -ENOMEM with a text. */

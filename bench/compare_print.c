@@ -6,6 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/compare_views.h"
+
+/* Lines are kept within this, as far as names allow. */
+#define COLUMNS		 100
+#define NAME_COLUMNS_MAX 28 /* a longer name has a line of its own */
+#define NOTE_INDENT	 8
+
 /* --- numbers --- */
 
 /* One unit for a whole table, so that its columns can be read down. */
@@ -55,22 +62,25 @@ static const char *number(char *buf, size_t size, double x)
 
 /* --- table --- */
 
+static bool is_speed(const struct comparison_table *table)
+{
+	return strcmp(table->traits.unit, "ns") == 0 ||
+	       strcmp(table->traits.unit, "1/s") == 0;
+}
+
 /* "less" and "more" read better than "faster" where the metric is no speed. */
 static const char *verdict_word(const struct comparison_table *table,
 				const struct comparison *row)
 {
 	bool memory = strcmp(table->traits.unit, "B") == 0;
-	bool count = *table->traits.unit == '\0';
 
 	if (row->verdict == VERDICT_CANNOT_TELL)
 		return "cannot tell";
-	if (!memory && !count)
+	if (is_speed(table) || row->verdict == VERDICT_SAME)
 		return verdict_name(row->verdict);
 	if (row->verdict == VERDICT_FASTER)
 		return memory ? "smaller" : "fewer";
-	if (row->verdict == VERDICT_SLOWER)
-		return memory ? "larger" : "more";
-	return "same";
+	return memory ? "larger" : "more";
 }
 
 static int allocator_width(const struct comparison_table *table)
@@ -78,38 +88,78 @@ static int allocator_width(const struct comparison_table *table)
 	size_t width = strlen("allocator");
 
 	for (size_t i = 0; i < table->count; i++) {
-		if (strlen(table->rows[i].allocator) > width)
-			width = strlen(table->rows[i].allocator);
+		size_t n = strlen(table->rows[i].allocator);
+
+		if (n > width && n <= NAME_COLUMNS_MAX)
+			width = n;
 	}
 	return (int)width;
+}
+
+/* The outliers of a row and its baseline; zeros where there is no memory to count. */
+static struct compare_views views_of(const struct comparison_table *table,
+				     const struct comparison *row)
+{
+	struct compare_views v;
+
+	return compare_views_of(table, row, table->views, &v) == 0
+		       ? v
+		       : (struct compare_views){0};
+}
+
+/* What is to be said of a row besides its figures: reason, failures, outliers. */
+static void row_notes(const struct comparison *row, struct display_unit unit,
+		      const struct compare_views *views, char *buf, size_t size)
+{
+	FILE *out = fmemopen(buf, size, "w");
+
+	*buf = '\0';
+	if (out == NULL)
+		return;
+	fputs(row->reason, out);
+	if (row->by_difference)
+		fprintf(out, "%sdifference%s%s", *row->reason != '\0' ? "; " : "",
+			*unit.name != '\0' ? " in " : "", unit.name);
+	if (row->failed_blocks > 0)
+		fprintf(out, "%s%u block%s failed", ftell(out) > 0 ? "; " : "",
+			row->failed_blocks, row->failed_blocks == 1 ? "" : "s");
+	if (views->outliers + views->outliers_baseline > 0)
+		fprintf(out, "%soutliers: %zu, baseline %zu", ftell(out) > 0 ? "; " : "",
+			views->outliers, views->outliers_baseline);
+	fclose(out);
 }
 
 static void print_row(const struct comparison_table *table, const struct comparison *row,
 		      struct display_unit unit, int width, FILE *out)
 {
 	char median[32], base[32], ratio[32], low[32], high[32], interval[80] = "-";
+	char notes[320];
 	double scale = row->by_difference ? unit.divisor : 1.0;
 	const char *sign = row->by_difference && row->ratio.estimate > 0 ? "+" : "";
+	struct compare_views views = views_of(table, row);
+	int columns;
 
 	if (row->ratio.bounded)
 		snprintf(interval, sizeof(interval), "[%s, %s]",
 			 number(low, sizeof(low), row->ratio.low / scale),
 			 number(high, sizeof(high), row->ratio.high / scale));
 	number(ratio, sizeof(ratio), row->ratio.estimate / scale);
-	fprintf(out, "  %-*s %3zu %10s %10s %2s%7s  %-17s %s", width, row->allocator,
-		row->blocks,
-		number(base, sizeof(base), row->median_baseline / unit.divisor),
-		number(median, sizeof(median), row->median / unit.divisor), sign, ratio,
-		interval, verdict_word(table, row));
-	if (*row->reason != '\0')
-		fprintf(out, ": %s", row->reason);
-	if (row->by_difference)
-		fprintf(out, " (difference%s%s)", *unit.name != '\0' ? " in " : "",
-			unit.name);
-	if (row->failed_blocks > 0)
-		fprintf(out, " (%u block%s failed)", row->failed_blocks,
-			row->failed_blocks == 1 ? "" : "s");
-	fputc('\n', out);
+	if (strlen(row->allocator) > (size_t)width)
+		fprintf(out, "  %s\n", row->allocator);
+	columns = fprintf(out, "  %-*s %3zu %10s %10s %2s%7s  %-17s %s", width,
+			  strlen(row->allocator) > (size_t)width ? "" : row->allocator,
+			  row->blocks,
+			  number(base, sizeof(base), row->median_baseline / unit.divisor),
+			  number(median, sizeof(median), row->median / unit.divisor),
+			  sign, ratio, interval, verdict_word(table, row));
+	row_notes(row, unit, &views, notes, sizeof(notes));
+	if (*notes != '\0' && columns + 2 + (int)strlen(notes) <= COLUMNS)
+		fprintf(out, ": %s\n", notes);
+	else
+		fprintf(out, "\n%*s%s%s", *notes != '\0' ? NOTE_INDENT : 0, "", notes,
+			*notes != '\0' ? "\n" : "");
+	if (table->views & ~(unsigned int)COMPARE_VIEW_PAIRED)
+		compare_views_print(&views, table->views, NOTE_INDENT, out);
 }
 
 static void print_heading(const struct comparison_table *table, struct display_unit unit,
@@ -207,11 +257,29 @@ static struct tally *tally_rows(const struct comparison_table *table, size_t *co
 	return tallies;
 }
 
+/* "120 cells: 31 faster, …": all allocators together. */
+static void print_totals(const struct comparison_table *table,
+			 const struct tally *tallies, size_t count, FILE *out)
+{
+	size_t verdicts[NR_VERDICTS] = {0};
+	bool speed = is_speed(table);
+
+	for (size_t i = 0; i < count; i++) {
+		for (int v = 0; v < NR_VERDICTS; v++)
+			verdicts[v] += tallies[i].verdicts[v];
+	}
+	fprintf(out, "\n%zu comparison%s: %zu %s, %zu %s, %zu same, %zu cannot tell\n",
+		table->count, table->count == 1 ? "" : "s", verdicts[VERDICT_FASTER],
+		speed ? "faster" : "less", verdicts[VERDICT_SLOWER],
+		speed ? "slower" : "more", verdicts[VERDICT_SAME],
+		verdicts[VERDICT_CANNOT_TELL]);
+}
+
 static void print_summary(const struct comparison_table *table, int width, FILE *out)
 {
 	size_t count;
 	struct tally *tallies = tally_rows(table, &count);
-	bool speed = *table->traits.unit != '\0' && strcmp(table->traits.unit, "B") != 0;
+	bool speed = is_speed(table);
 
 	if (tallies == NULL || table->count == 0) {
 		free(tallies);
@@ -231,6 +299,7 @@ static void print_summary(const struct comparison_table *table, int width, FILE 
 			t->verdicts[VERDICT_SLOWER], t->verdicts[VERDICT_SAME],
 			t->verdicts[VERDICT_CANNOT_TELL]);
 	}
+	print_totals(table, tallies, count, out);
 	free(tallies);
 }
 
@@ -279,6 +348,7 @@ static json_t *row_json(const struct comparison_table *table,
 			const struct comparison *row)
 {
 	bool ratio = !row->by_difference, interval = ratio && row->ratio.bounded;
+	struct compare_views views = views_of(table, row);
 	json_t *cell = json_pack("{s:s, s:s, s:O, s:i, s:o, s:o, s:o, s:s}", "allocator",
 				 row->allocator, "workload", row->workload, "params",
 				 row->params, "threads", row->threads, "ratio",
@@ -312,6 +382,7 @@ static json_t *row_json(const struct comparison_table *table,
 	if (row->failed_blocks > 0)
 		json_object_set_new(cell, "failed_blocks",
 				    json_integer(row->failed_blocks));
+	compare_views_add_json(&views, table->views, cell);
 	return cell;
 }
 

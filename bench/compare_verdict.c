@@ -37,19 +37,19 @@ struct metric_traits metric_traits(const char *metric)
 		const struct metric *m = metric_at(i);
 
 		if (strcmp(m->name, metric) == 0)
-			return (struct metric_traits){metric_is_total(metric) ? "1/op"
-						      : strcmp(m->unit, "1") == 0
-							      ? ""
-							      : m->unit,
-						      m->better == METRIC_HIGHER};
+			return (struct metric_traits){
+				metric_is_total(metric)	    ? "1/op"
+				: strcmp(m->unit, "1") == 0 ? ""
+							    : m->unit,
+				m->better == METRIC_HIGHER, m->deterministic};
 	}
 	if (ends_in(metric, "_per_second"))
-		return (struct metric_traits){"1/s", true};
+		return (struct metric_traits){"1/s", true, false};
 	if (strstr(metric, "_ns_") != NULL || ends_in(metric, "_ns"))
-		return (struct metric_traits){"ns", false};
+		return (struct metric_traits){"ns", false, false};
 	if (strstr(metric, "bytes") != NULL)
-		return (struct metric_traits){"B", false};
-	return (struct metric_traits){"", false};
+		return (struct metric_traits){"B", false, false};
+	return (struct metric_traits){"", false, false};
 }
 
 /* --- samples --- */
@@ -57,10 +57,13 @@ struct metric_traits metric_traits(const char *metric)
 int compare_sample_init(struct compare_sample *s, size_t capacity)
 {
 	*s = (struct compare_sample){0};
-	s->baseline = calloc(2 * capacity + 1, sizeof(double));
+	s->baseline = calloc(3 * capacity + 1, sizeof(double));
 	if (s->baseline == NULL)
-		return kmem_error(-ENOMEM, "no memory for %zu figures", 2 * capacity);
+		return kmem_error(-ENOMEM, "no memory for %zu figures", 3 * capacity);
 	s->other = s->baseline + capacity;
+	s->log_ratio = s->other + capacity;
+	for (size_t i = 0; i < capacity; i++)
+		s->log_ratio[i] = NAN;
 	return 0;
 }
 
@@ -84,8 +87,12 @@ static int estimate_location(struct compare_sample *s, struct stats_interval *ou
 	if (!s->paired)
 		return stats_hodges_lehmann_shift(s->baseline, s->nr_baseline, s->other,
 						  s->nr_other, COMPARE_CONFIDENCE, out);
-	for (size_t i = 0; i < s->nr_other; i++)
-		s->other[i] -= s->baseline[i];
+	for (size_t i = 0; i < s->nr_other; i++) {
+		if (isnan(s->log_ratio[i]))
+			s->other[i] -= s->baseline[i];
+		else
+			s->other[i] = s->log_ratio[i];
+	}
 	return stats_hodges_lehmann(s->other, s->nr_other, COMPARE_CONFIDENCE, out);
 }
 
@@ -139,38 +146,70 @@ static void explain(struct comparison *row, bool paired)
 			row->blocks_baseline, row->blocks);
 }
 
+/* Ratios are estimated, and averaged, as logarithms. */
+static int estimate_ratio(struct compare_sample *s, struct stats_interval *r)
+{
+	int err;
+
+	take_logs(s->baseline, s->nr_baseline);
+	take_logs(s->other, s->nr_other);
+	err = estimate_location(s, r);
+	if (err != 0)
+		return err;
+	r->estimate = exp(r->estimate);
+	r->low = exp(r->low);
+	r->high = exp(r->high);
+	return 0;
+}
+
+/* Nothing scatters: the figures are the truth, and so is their ratio. */
+static void take_exactly(struct comparison *row)
+{
+	double ratio = row->median / row->median_baseline;
+
+	row->ratio = (struct stats_interval){
+		.estimate = ratio,
+		.low = ratio,
+		.high = ratio,
+		.bounded = true,
+		.confidence = 1,
+	};
+}
+
 int compare_estimate(struct comparison *row, struct compare_sample *s,
 		     const struct comparison_table *table)
 {
 	double pct = table->equivalence_pct / 100.0;
-	struct stats_interval *r = &row->ratio;
-	int err;
+	bool larger_is_better = table->traits.larger_is_better;
+	int err = 0;
 
 	row->blocks = s->nr_other;
 	row->blocks_baseline = s->nr_baseline;
 	row->median = stats_median(s->other, s->nr_other);
 	row->median_baseline = stats_median(s->baseline, s->nr_baseline);
+	row->sliced = s->sliced;
 	row->by_difference = !all_positive(s->baseline, s->nr_baseline) ||
 			     !all_positive(s->other, s->nr_other);
 	if (row->by_difference) {
 		double band = pct * fmax(fabs(row->median), fabs(row->median_baseline));
 
-		err = estimate_location(s, r);
-		if (err != 0)
-			return err;
-		row->verdict = judge(r, 0.0, -band, band, table->traits.larger_is_better);
+		err = estimate_location(s, &row->ratio);
+		if (err == 0)
+			row->verdict = judge(&row->ratio, 0.0, -band, band,
+					     larger_is_better);
 	} else {
-		take_logs(s->baseline, s->nr_baseline);
-		take_logs(s->other, s->nr_other);
-		err = estimate_location(s, r);
-		if (err != 0)
-			return err;
-		r->estimate = exp(r->estimate);
-		r->low = exp(r->low);
-		r->high = exp(r->high);
-		row->verdict = judge(r, 1.0, 1.0 / (1.0 + pct), 1.0 + pct,
-				     table->traits.larger_is_better);
+		if (table->traits.deterministic) {
+			pct = fmin(pct, COMPARE_DETERMINISTIC_PCT / 100.0);
+			take_exactly(row);
+		} else {
+			err = estimate_ratio(s, &row->ratio);
+		}
+		if (err == 0)
+			row->verdict = judge(&row->ratio, 1.0, 1.0 / (1.0 + pct),
+					     1.0 + pct, larger_is_better);
 	}
+	if (err != 0)
+		return err;
 	explain(row, s->paired);
 	check_resolution(row, table);
 	return 0;

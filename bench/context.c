@@ -68,8 +68,7 @@ static void chosen_word(char *text)
 	}
 }
 
-/* The hypervisor's name for itself; "none" on bare metal. */
-static void virtualisation(char *buf, size_t size)
+void context_virtualisation(char *buf, size_t size)
 {
 	snprintf(buf, size, "none");
 #if defined(__x86_64__)
@@ -174,7 +173,7 @@ static json_t *machine_json(json_t *context)
 	json_object_set_new(machine, "memory_bytes",
 			    json_integer((json_int_t)sysconf(_SC_PHYS_PAGES) *
 					 sysconf(_SC_PAGESIZE)));
-	virtualisation(text, sizeof(text));
+	context_virtualisation(text, sizeof(text));
 	json_object_set_new(machine, "virtualised", json_string(text));
 	json_object_set_new(machine, "simulated_numa", json_false());
 	add_hwloc(machine, context);
@@ -229,8 +228,6 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 			      json_t *context)
 {
 	struct tsc_clock clock;
-	double latency = plan->latency_time_s < 0 ? plan->time_s / 2
-						  : plan->latency_time_s;
 
 	tsc_calibrate(&clock);
 	return json_pack(
@@ -240,9 +237,9 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 		"git_revision", KMEMBENCH_GIT_REVISION, "complete", 1, "cells_planned",
 		(json_int_t)plan->count, "command_line", command_line_json(argc, argv),
 		"seed", (json_int_t)plan->seed, "reps", (int)plan->reps, "time_s",
-		plan->time_s, "latency_time_s", latency, "ops", (json_int_t)plan->ops,
-		"machine", machine_json(context), "clock", "ns_per_tick",
-		clock.ns_per_tick, "pair_ns",
+		plan_time_s(plan), "latency_time_s", plan_latency_time_s(plan), "ops",
+		(json_int_t)plan->ops, "machine", machine_json(context), "clock",
+		"ns_per_tick", clock.ns_per_tick, "pair_ns",
 		(double)clock.pair_ticks * clock.ns_per_tick, "granularity_ns",
 		(double)clock.granularity_ticks * clock.ns_per_tick, "google_benchmark",
 		gbench_version(), "skipped", plan->skipped, "environment",

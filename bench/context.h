@@ -13,4 +13,7 @@ json_t *context_json(const struct plan *plan, int argc, char **argv);
 /* Things about this machine that make figures uncertain, one a line, to stderr. */
 void context_warn(const json_t *context);
 
+/* The hypervisor's name for itself; "none" on bare metal. */
+void context_virtualisation(char *buf, size_t size);
+
 #endif /* KMEMBENCH_CONTEXT_H */

@@ -17,8 +17,10 @@
 /* Keys of any section, and those of [global] alone. */
 static const char *const section_keys[] = {"allocators", "workloads", "sizes", "threads",
 					   "touch",	 "check",     "record"};
-static const char *const global_keys[] = {"reps",      "time_s", "latency_time_s",
-					  "timeout_s", "seed",	 "ops"};
+static const char *const global_keys[] = {
+	"reps",		"time_s",	 "latency_time_s", "memory_time_s",
+	"slice_time_s", "precision_pct", "method",	   "layout",
+	"baseline",	"timeout_s",	 "seed",	   "ops"};
 
 /*
  * inih hands over pairs, but neither line numbers nor section headers. So lines are
@@ -161,6 +163,9 @@ static int global_number(struct reader *r, const char *key, const char *value)
 	} const numbers[] = {
 		{"time_s", &r->plan->time_s, 1e-4, 3600},
 		{"latency_time_s", &r->plan->latency_time_s, 0, 3600},
+		{"memory_time_s", &r->plan->memory_time_s, 0, 3600},
+		{"slice_time_s", &r->plan->slice_s, 1e-5, 60},
+		{"precision_pct", &r->plan->precision_pct, 0.01, 1000},
 		{"timeout_s", &r->plan->timeout_s, 0.1, 1e6},
 	};
 	double most = strcmp(key, "reps") == 0	? 10000
@@ -194,6 +199,33 @@ static int global_number(struct reader *r, const char *key, const char *value)
 		r->plan->seed = (uint64_t)number;
 		r->job->seed_given = true;
 	}
+	return 1;
+}
+
+/* A key that only [global] has: a word. -1 when it is none of those. */
+static int global_word(struct reader *r, const char *key, const char *value)
+{
+	struct plan *plan = r->plan;
+
+	if (strcmp(key, "baseline") == 0) {
+		replace(&r->job->baseline, value);
+		plan->baseline = r->job->baseline;
+		return 1;
+	}
+	if (strcmp(key, "method") == 0) {
+		for (int i = 0; plan_method_names[i] != NULL; i++) {
+			if (strcmp(plan_method_names[i], value) == 0) {
+				plan->method = (enum plan_method)i;
+				return 1;
+			}
+		}
+		return complain(r, "'method = %s' is neither slices nor plain", value);
+	}
+	if (strcmp(key, "layout") != 0)
+		return -1;
+	plan->layout_fixed = strcmp(value, "fixed") == 0;
+	if (!plan->layout_fixed && strcmp(value, "random") != 0)
+		return complain(r, "'layout = %s' is neither random nor fixed", value);
 	return 1;
 }
 
@@ -278,6 +310,7 @@ static int on_pair(void *user, const char *section_name, const char *key,
 	struct reader *r = user;
 	bool continued = r->continued && strcmp(r->key, key) == 0;
 	char **list;
+	int word;
 
 	if (*section_name == '\0')
 		return complain(r, "'%s' stands before the first [section]", key);
@@ -303,7 +336,8 @@ static int on_pair(void *user, const char *section_name, const char *key,
 					"'%s' holds for all cells: it belongs into "
 					"[global]",
 					key);
-		return global_number(r, key, value);
+		word = global_word(r, key, value);
+		return word >= 0 ? word : global_number(r, key, value);
 	} else if (r->section == &r->job->global) {
 		return unknown_global(r, key);
 	} else {
@@ -374,6 +408,7 @@ void job_release(struct job *job)
 	for (size_t i = 0; i < job->count; i++)
 		release_section(&job->sections[i]);
 	free(job->sections);
+	free(job->baseline);
 	free(job->name);
 	memset(job, 0, sizeof(*job));
 }

@@ -3,9 +3,15 @@
  * Job files: INI, [global] settings and one section per grid of cells.
  *
  *   [global]
- *   reps = 10                  ; blocks
- *   time_s = 0.1               ; a cell's throughput pass
- *   latency_time_s = 0.05
+ *   precision_pct = 1          ; blocks until every ratio is known this well,
+ *   reps = 10                  ; or so many
+ *   baseline = glibc
+ *   method = slices            ; or plain
+ *   layout = random            ; or fixed
+ *   time_s = 0.025             ; a cell's throughput pass
+ *   slice_time_s = 0.0005
+ *   latency_time_s = 0.0125
+ *   memory_time_s = 0.0125
  *   timeout_s = 60
  *   seed = 1
  *   allocators = slab,glibc    ; default of sections without their own
@@ -45,7 +51,8 @@ struct job {
 	struct job_section *sections;
 	size_t count;
 	bool seed_given;
-	char *name; /* of the file, for messages */
+	char *baseline; /* that the plan points to */
+	char *name;	/* of the file, for messages */
 };
 
 /* Reads a job file; settings go to the plan. 0 or -EINVAL, with a message (file and line)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Journal of finished cells: see journal.h. */
+/* Journal of finished blocks: see journal.h. */
 #include "bench/journal.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <kmem/error.h>
@@ -19,26 +20,61 @@ static char *journal_path(const char *out)
 	return path;
 }
 
+char *journal_build(const char *git_revision)
+{
+	unsigned char chunk[65536];
+	uint64_t hash = 0xcbf29ce484222325u;
+	FILE *file = fopen("/proc/self/exe", "re");
+	char *text;
+	size_t n;
+
+	while (file != NULL && (n = fread(chunk, 1, sizeof(chunk), file)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			hash = (hash ^ chunk[i]) * 0x100000001b3u;
+	}
+	if (file != NULL)
+		fclose(file);
+	if (asprintf(&text, "%s %016" PRIx64, git_revision, hash) < 0)
+		abort();
+	return text;
+}
+
+/* Two runs that write one journal would spoil both. The lock ends with the process. */
+static int lock(const struct journal *j, FILE *file)
+{
+	if (flock(fileno(file), LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return 0; /* a file system without locks */
+	return kmem_error(-EBUSY,
+			  "another process is writing '%s': wait for it, or give another "
+			  "output",
+			  j->path);
+}
+
 /* Written as text: JSON integers would lose the top bit. */
-static int write_header(struct journal *j, uint64_t plan_hash, uint64_t seed)
+static int write_header(struct journal *j, const struct journal_identity *id,
+			uint64_t seed)
 {
 	fprintf(j->file,
-		"{\"kmembench_journal\": 1, \"plan\": \"%016" PRIx64
-		"\", \"seed\": %" PRIu64 "}\n",
-		plan_hash, seed);
+		"{\"kmembench_journal\": 2, \"plan\": \"%016" PRIx64
+		"\", \"build\": \"%s\", \"seed\": %" PRIu64 "}\n",
+		id->plan_hash, id->build, seed);
 	if (fflush(j->file) != 0)
 		return kmem_error(-EIO, "cannot write '%s': %s", j->path,
 				  strerror(errno));
 	return 0;
 }
 
-int journal_create(struct journal *j, const char *out, uint64_t plan_hash, uint64_t seed)
+int journal_create(struct journal *j, const char *out, const struct journal_identity *id,
+		   uint64_t seed)
 {
+	int err;
+
 	j->path = journal_path(out);
 	j->file = fopen(j->path, "wxe");
 	if (j->file == NULL) {
-		int err = -errno;
-
+		err = -errno;
 		if (err == -EEXIST)
 			kmem_error(
 				err,
@@ -48,38 +84,80 @@ int journal_create(struct journal *j, const char *out, uint64_t plan_hash, uint6
 		else
 			kmem_error(err, "cannot create '%s': %s", j->path,
 				   strerror(-err));
-		free(j->path);
-		j->path = NULL;
-		return err;
+	} else {
+		err = lock(j, j->file);
+		if (err == 0)
+			err = write_header(j, id, seed);
 	}
-	return write_header(j, plan_hash, seed);
+	if (err == 0)
+		return 0;
+	if (j->file != NULL)
+		fclose(j->file);
+	free(j->path);
+	*j = (struct journal){NULL, NULL};
+	return err;
 }
 
-static int read_header(const struct journal *j, FILE *file, uint64_t plan_hash,
-		       uint64_t *seed)
+static int check_header(const struct journal *j, const json_t *header,
+			const struct journal_identity *id)
 {
-	char *line = NULL, hash[17];
-	size_t size = 0;
-	json_t *header = NULL;
-	const char *plan;
-	int err = 0;
+	const char *plan = json_string_value(json_object_get(header, "plan"));
+	const char *build = json_string_value(json_object_get(header, "build"));
+	char hash[17];
 
-	if (getline(&line, &size, file) > 0)
-		header = json_loads(line, 0, NULL);
-	free(line);
-	plan = json_string_value(json_object_get(header, "plan"));
-	snprintf(hash, sizeof(hash), "%016" PRIx64, plan_hash);
+	snprintf(hash, sizeof(hash), "%016" PRIx64, id->plan_hash);
 	if (plan == NULL || json_object_get(header, "kmembench_journal") == NULL)
-		err = kmem_error(-EINVAL, "'%s' is not a journal of kmembench", j->path);
-	else if (strcmp(plan, hash) != 0)
-		err = kmem_error(
+		return kmem_error(-EINVAL, "'%s' is not a journal of kmembench", j->path);
+	if (strcmp(plan, hash) != 0)
+		return kmem_error(
 			-EINVAL,
 			"'%s' belongs to another plan: resume with the command and the "
 			"job file that began it",
 			j->path);
-	else
+	if (build == NULL || strcmp(build, id->build) != 0)
+		return kmem_error(
+			-EINVAL,
+			"'%s' was begun by another build of this program ('%s', and this "
+			"is '%s'): resume with that one, or remove the journal",
+			j->path, build != NULL ? build : "not recorded", id->build);
+	return 0;
+}
+
+static int read_header(const struct journal *j, FILE *file,
+		       const struct journal_identity *id, uint64_t *seed)
+{
+	char *line = NULL;
+	size_t size = 0;
+	json_t *header = NULL;
+	int err;
+
+	if (getline(&line, &size, file) > 0)
+		header = json_loads(line, 0, NULL);
+	free(line);
+	err = check_header(j, header, id);
+	if (err == 0)
 		*seed = (uint64_t)json_integer_value(json_object_get(header, "seed"));
 	json_decref(header);
+	return err;
+}
+
+static int hand_over(json_t *cells, unsigned int block,
+		     int (*fn)(size_t, unsigned int, json_t *, void *), void *arg)
+{
+	json_t *cell;
+	size_t i;
+	int err = 0;
+
+	json_array_foreach (cells, i, cell) {
+		json_t *entry = json_array_get(cell, 1);
+
+		if (!json_is_object(entry))
+			return -EINVAL;
+		err = fn((size_t)json_integer_value(json_array_get(cell, 0)), block,
+			 entry, arg);
+		if (err != 0)
+			break;
+	}
 	return err;
 }
 
@@ -94,16 +172,16 @@ static int read_entries(FILE *file, long *end,
 	*end = ftell(file);
 	while (err == 0 && getline(&line, &size, file) > 0) {
 		json_t *record = json_loads(line, 0, NULL);
-		json_t *entry = json_object_get(record, "entry");
+		json_t *cells = json_object_get(record, "cells");
 
-		if (entry == NULL || line[strlen(line) - 1] != '\n') {
+		if (cells == NULL || line[strlen(line) - 1] != '\n') {
 			json_decref(record);
 			break;
 		}
-		err = fn((size_t)json_integer_value(json_object_get(record, "cell")),
-			 (unsigned int)json_integer_value(
-				 json_object_get(record, "block")),
-			 entry, arg);
+		err = hand_over(cells,
+				(unsigned int)json_integer_value(
+					json_object_get(record, "block")),
+				fn, arg);
 		json_decref(record);
 		*end = ftell(file);
 	}
@@ -111,7 +189,8 @@ static int read_entries(FILE *file, long *end,
 	return err;
 }
 
-int journal_resume(struct journal *j, const char *out, uint64_t plan_hash, uint64_t *seed,
+int journal_resume(struct journal *j, const char *out, const struct journal_identity *id,
+		   uint64_t *seed,
 		   int (*fn)(size_t cell, unsigned int block, json_t *entry, void *arg),
 		   void *arg)
 {
@@ -128,7 +207,9 @@ int journal_resume(struct journal *j, const char *out, uint64_t plan_hash, uint6
 			   j->path, strerror(errno));
 		goto no_file;
 	}
-	err = read_header(j, file, plan_hash, seed);
+	err = lock(j, file);
+	if (err == 0)
+		err = read_header(j, file, id, seed);
 	if (err == 0)
 		err = read_entries(file, &end, fn, arg);
 	if (err == 0 &&
@@ -146,15 +227,14 @@ no_file:
 	return err;
 }
 
-int journal_append(struct journal *j, size_t cell, unsigned int block, json_t *entry)
+int journal_append(struct journal *j, unsigned int block, json_t *cells)
 {
 	json_t *record;
 	int err = 0;
 
 	if (j->file == NULL)
 		return 0;
-	record = json_pack("{s:I, s:I, s:O}", "cell", (json_int_t)cell, "block",
-			   (json_int_t)block, "entry", entry);
+	record = json_pack("{s:I, s:O}", "block", (json_int_t)block, "cells", cells);
 	if (json_dumpf(record, j->file, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
 	    fputc('\n', j->file) == EOF || fflush(j->file) != 0)
 		err = kmem_error(-EIO, "'%s': %s", j->path, strerror(errno));

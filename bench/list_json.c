@@ -95,14 +95,16 @@ static json_t *allocator_json(const struct allocator_ops *ops)
 	return entry;
 }
 
-json_t *list_allocators_json(void)
+json_t *list_allocators_json(bool all)
 {
-	json_t *all = json_array();
+	json_t *list = json_array();
 	const struct allocator_ops *ops;
 
-	for (size_t i = 0; (ops = allocator_at(i)) != NULL; i++)
-		json_array_append_new(all, allocator_json(ops));
-	return all;
+	for (size_t i = 0; (ops = allocator_at(i)) != NULL; i++) {
+		if (all || !ops->hidden)
+			json_array_append_new(list, allocator_json(ops));
+	}
+	return list;
 }
 
 /* --- workloads --- */

@@ -7,8 +7,8 @@
 
 #include <kmem/options.h>
 
-/* As JSON: new references. */
-json_t *list_allocators_json(void);
+/* As JSON: new references. all: also those that the self-test alone uses. */
+json_t *list_allocators_json(bool all);
 json_t *list_workloads_json(void);
 json_t *list_metrics_json(void);
 /* [{"name", "type", "default", "help", "choices", "min", "max"}] */

@@ -23,10 +23,19 @@ static const struct command commands[] = {
 	 cmd_compare, false},
 	{"plot", "draw the plots that results support", cmd_plot, false},
 	{"report", "write one self-contained HTML page", cmd_report, false},
+	{"hgrm", "write latency histograms as HdrHistogram's percentile text", cmd_hgrm,
+	 false},
 	{"record", "record the allocations of a program", cmd_record, false},
+	{"import", "make a trace of a log of ltrace or mtrace", cmd_import, false},
+	{"fit", "fit a model to a trace, for the workload 'empirical'", cmd_fit, false},
 	{"replay", "replay a recording on allocators", cmd_replay, false},
 	{"exec", "run a program under an allocator", cmd_exec, false},
+	{"selftest",
+	 "is this machine fit to measure, and does the harness tell the truth",
+	 cmd_selftest, false},
 	{"cell", "measure one cell: the runner's own use", cmd_cell, true},
+	{"recorder-cost", "allocate in a loop: 'record' times it", cmd_recorder_cost,
+	 true},
 };
 
 const struct command *command_find(const char *name)

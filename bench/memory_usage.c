@@ -1,148 +1,176 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Resident memory from /proc/self, with plain read(2) into stack buffers.
- *
- * Clean pages of private file mappings, that is the text and constants of the
- * program and its libraries, are left out: they come in as code is first run, they
- * are shared with every process that runs the same code, and the C library's were
- * there before any allocator was created. With them jemalloc would be charged some
- * 640 KiB for its text and glibc nothing. Pages of such a mapping that were written
- * to are anonymous, and counted; so are shared mappings, which back libkmem.
- */
+/* Resident memory from /proc/self, with plain system calls and fixed buffers. */
 #include "bench/memory_usage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-/* Lines of a file one by one, without malloc. A longer line is cut. */
-struct line_reader {
-	int fd;
-	size_t at, end;
-	char buf[16384];
-};
+/* Memory files of one process; more are left out. */
+#define FILES_MAX 16
 
-static bool next_byte(struct line_reader *r, char *c)
-{
-	if (r->at == r->end) {
-		ssize_t n = read(r->fd, r->buf, sizeof(r->buf));
-
-		if (n <= 0)
-			return false;
-		r->at = 0;
-		r->end = (size_t)n;
-	}
-	*c = r->buf[r->at++];
-	return true;
-}
-
-static bool next_line(struct line_reader *r, char *line, size_t size)
-{
-	size_t used = 0;
-	char c;
-
-	while (next_byte(r, &c)) {
-		if (c == '\n') {
-			line[used] = '\0';
-			return true;
-		}
-		if (used < size - 1)
-			line[used++] = c;
-	}
-	return false;
-}
-
-/* Value in bytes of a line "Name:   123 kB"; false when it is another line. */
-static bool kb_field(const char *line, const char *name, uint64_t *bytes)
+bool memory_kb_field(const char *text, const char *name, uint64_t *bytes)
 {
 	size_t length = strlen(name);
+	uint64_t kb = 0;
 
-	if (strncmp(line, name, length) != 0 || line[length] != ':')
+	/* Fields begin lines, and one name may be the end of another. */
+	while (text != NULL && strncmp(text, name, length) != 0) {
+		text = strchr(text, '\n');
+		if (text != NULL)
+			text++;
+	}
+	if (text == NULL)
 		return false;
-	*bytes = strtoull(line + length + 1, NULL, 10) << 10;
+	text += length;
+	while (*text == ' ' || *text == '\t')
+		text++;
+	if (*text < '0' || *text > '9')
+		return false;
+	for (; *text >= '0' && *text <= '9'; text++)
+		kb = kb * 10 + (uint64_t)(*text - '0');
+	*bytes = kb << 10;
 	return true;
 }
 
-/* What the lines of one mapping say so far. */
-struct mapping {
-	bool private_file;
-	uint64_t rss_bytes, pss_bytes;
-};
-
-/* The first line of a mapping: "55…-55… r-xp 00001000 fe:00 1234   /path". */
-static bool mapping_header(const char *line, struct mapping *m)
+static bool read_text(struct memory_reader *r, int fd)
 {
-	unsigned long start, end, inode;
-	char mode[5];
+	ssize_t n = fd >= 0 ? pread(fd, r->text, sizeof(r->text) - 1, 0) : -1;
 
-	if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu", &start, &end, mode, &inode) != 4)
+	if (n <= 0)
 		return false;
-	*m = (struct mapping){.private_file = inode != 0 && mode[3] == 'p'};
+	r->text[n] = '\0';
 	return true;
 }
 
-static void add_mapping(struct memory_usage *usage, const struct mapping *m,
-			uint64_t anonymous_bytes)
+static int open_to_read(const char *path)
 {
-	uint64_t clean = m->rss_bytes - anonymous_bytes;
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
 
-	if (m->private_file && m->rss_bytes >= anonymous_bytes) {
-		usage->rss_bytes += anonymous_bytes;
-		usage->pss_bytes += m->pss_bytes < anonymous_bytes ? m->pss_bytes
-								   : anonymous_bytes;
-		usage->file_bytes += clean;
-	} else {
-		usage->rss_bytes += m->rss_bytes;
-		usage->pss_bytes += m->pss_bytes;
+void memory_reader_open(struct memory_reader *r)
+{
+	r->rollup_fd = open_to_read("/proc/self/smaps_rollup");
+	r->status_fd = open_to_read("/proc/self/status");
+	r->files_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* It may be opened, and still not be read. */
+	if (r->rollup_fd >= 0 && !read_text(r, r->rollup_fd)) {
+		close(r->rollup_fd);
+		r->rollup_fd = -1;
 	}
 }
 
-/* "size resident shared …", in pages. */
-static int usage_from_statm(struct memory_usage *usage)
+void memory_reader_close(struct memory_reader *r)
 {
-	struct line_reader r = {.fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
-	unsigned long resident;
-	char line[256];
-	bool ok;
+	const int fds[] = {r->rollup_fd, r->status_fd, r->files_fd};
 
-	if (r.fd < 0)
-		return -errno;
-	ok = next_line(&r, line, sizeof(line)) && sscanf(line, "%*u %lu", &resident) == 1;
-	close(r.fd);
-	if (!ok)
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(fds); i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+}
+
+const char *memory_reader_source(const struct memory_reader *r)
+{
+	return r->rollup_fd >= 0 ? "smaps_rollup" : "status";
+}
+
+/* Files that were counted: two descriptors may be of one. */
+struct seen_files {
+	ino_t inode[FILES_MAX];
+	size_t count;
+};
+
+/* Bytes of memory in an unlinked file on a tmpfs; 0 for any other descriptor. */
+static uint64_t memory_file_bytes(int fd, struct seen_files *seen)
+{
+	struct stat file;
+	struct statfs system;
+
+	if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || file.st_nlink != 0 ||
+	    fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC)
+		return 0;
+	for (size_t i = 0; i < seen->count; i++) {
+		if (seen->inode[i] == file.st_ino)
+			return 0;
+	}
+	if (seen->count == FILES_MAX)
+		return 0;
+	seen->inode[seen->count++] = file.st_ino;
+	return (uint64_t)file.st_blocks * 512;
+}
+
+/* -1: the name is no number. */
+static int number_of(const char *name)
+{
+	int number = 0;
+
+	for (; *name >= '0' && *name <= '9'; name++)
+		number = number * 10 + (*name - '0');
+	return *name == '\0' ? number : -1;
+}
+
+/* All memory files that the process has open. Uses r->text. */
+static uint64_t memory_files_bytes(struct memory_reader *r)
+{
+	struct seen_files seen = {.count = 0};
+	uint64_t bytes = 0;
+	ssize_t n;
+
+	if (r->files_fd < 0 || lseek(r->files_fd, 0, SEEK_SET) != 0)
+		return 0;
+	while ((n = getdents64(r->files_fd, r->text, sizeof(r->text))) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *entry =
+				(const struct dirent64 *)(const void *)(r->text + at);
+			int fd = number_of(entry->d_name);
+
+			if (fd >= 0)
+				bytes += memory_file_bytes(fd, &seen);
+			at += entry->d_reclen;
+		}
+	}
+	return bytes;
+}
+
+int memory_reader_read(struct memory_reader *r, struct memory_usage *usage)
+{
+	uint64_t rss = 0, anonymous = 0, shared = 0, held;
+
+	if (read_text(r, r->rollup_fd) && memory_kb_field(r->text, "Rss:", &rss) &&
+	    memory_kb_field(r->text, "Anonymous:", &anonymous) &&
+	    memory_kb_field(r->text, "Pss_Shmem:", &shared)) {
+		usage->file_bytes = rss -
+				    (anonymous + shared < rss ? anonymous + shared : rss);
+	} else if (read_text(r, r->status_fd) &&
+		   memory_kb_field(r->text, "RssAnon:", &anonymous) &&
+		   memory_kb_field(r->text, "RssShmem:", &shared) &&
+		   memory_kb_field(r->text, "RssFile:", &usage->file_bytes)) {
+		/* Everything has been read. */
+	} else {
 		return -ENODATA;
-	usage->rss_bytes = (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
-	usage->pss_bytes = usage->rss_bytes;
+	}
+	held = memory_files_bytes(r);
+	usage->rss_bytes = anonymous + (held > shared ? held : shared);
+	usage->pss_bytes = anonymous + shared;
 	return 0;
 }
 
 int memory_usage_now(struct memory_usage *usage)
 {
-	struct line_reader r = {.fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC)};
-	struct mapping m = {0};
-	char line[256];
-	uint64_t anonymous_bytes;
-	bool seen = false;
+	struct memory_reader reader;
+	int err;
 
 	memset(usage, 0, sizeof(*usage));
-	if (r.fd < 0)
-		return usage_from_statm(usage);
-	while (next_line(&r, line, sizeof(line))) {
-		if (mapping_header(line, &m) || kb_field(line, "Rss", &m.rss_bytes) ||
-		    kb_field(line, "Pss", &m.pss_bytes))
-			continue;
-		/* "Anonymous" follows the other two and closes the mapping. */
-		if (kb_field(line, "Anonymous", &anonymous_bytes)) {
-			add_mapping(usage, &m, anonymous_bytes);
-			seen = true;
-		}
-	}
-	close(r.fd);
-	return seen ? 0 : usage_from_statm(usage);
+	memory_reader_open(&reader);
+	err = memory_reader_read(&reader, usage);
+	memory_reader_close(&reader);
+	return err;
 }
 
 int memory_peak_reset(void)
@@ -160,16 +188,13 @@ int memory_peak_reset(void)
 
 uint64_t memory_peak_bytes(void)
 {
-	struct line_reader r = {.fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC)};
+	struct memory_reader reader;
 	uint64_t bytes = 0;
-	char line[256];
 
-	if (r.fd < 0)
-		return 0;
-	while (next_line(&r, line, sizeof(line))) {
-		if (kb_field(line, "VmHWM", &bytes))
-			break;
-	}
-	close(r.fd);
+	memory_reader_open(&reader);
+	if (!read_text(&reader, reader.status_fd) ||
+	    !memory_kb_field(reader.text, "VmHWM:", &bytes))
+		bytes = 0;
+	memory_reader_close(&reader);
 	return bytes;
 }

@@ -160,8 +160,9 @@ static const json_t *shard_count(const json_t *file)
 static int check_alike(json_t *const *files, const char *const *paths, size_t i)
 {
 	static const char *const settings[] = {
-		"version", "git_revision",   "cells_planned", "reps",
-		"time_s",  "latency_time_s", "ops",
+		"version",	 "git_revision", "cells_planned",  "method",
+		"precision_pct", "layout",	 "baseline",	   "time_s",
+		"memory_time_s", "ops",		 "latency_time_s",
 	};
 	const json_t *first = results_context(files[0]),
 		     *other = results_context(files[i]);
@@ -173,6 +174,11 @@ static int check_alike(json_t *const *files, const char *const *paths, size_t i)
 	};
 	int err;
 
+	/* How many blocks a ratio needs is found out by each shard for itself. */
+	if (json_object_get(first, "precision_pct") == NULL &&
+	    !alike(json_object_get(first, "reps"), json_object_get(other, "reps")))
+		return unlike(paths, i, "reps", json_object_get(first, "reps"),
+			      json_object_get(other, "reps"));
 	for (size_t s = 0; s < KMEM_ARRAY_SIZE(settings); s++) {
 		const json_t *a = json_object_get(first, settings[s]);
 		const json_t *b = json_object_get(other, settings[s]);
@@ -236,6 +242,20 @@ static int add_entries(json_t *entries, const json_t *file, const char *path,
 }
 
 /* --- the joined context --- */
+
+/* The most blocks that any of the files has. */
+static json_t *most_reps(json_t *const *files, size_t count)
+{
+	json_int_t most = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		json_int_t reps = json_integer_value(
+			json_object_get(results_context(files[i]), "reps"));
+
+		most = reps > most ? reps : most;
+	}
+	return json_integer(most);
+}
 
 /* One record for each shard, also for those of a file that was itself joined. */
 static void add_sources(json_t *sources, const json_t *file, const char *path)
@@ -353,6 +373,7 @@ static json_t *join_contexts(json_t *const *files, const char *const *paths, siz
 	json_object_set_new(ours, "complete",
 			    json_boolean(find_missing(sources, missing, missing_size)));
 	json_object_del(ours, "shard");
+	json_object_set_new(ours, "reps", most_reps(files, count));
 	json_object_set_new(ours, "command_line",
 			    common_command_line(results_context(files[0])));
 	json_object_set_new(ours, "allocators", join_allocators(files, count));

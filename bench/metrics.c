@@ -2,8 +2,9 @@
 /*
  * The table of metrics: what each figure of a result entry is.
  *
- * R(t) is the resident memory of the cell's process less the harness's own, L(t)
- * the bytes that were asked for and not yet freed.
+ * R(t) is the resident memory of the cell's process less the harness's own (pages of
+ * shared memory once, mapped or not: memory_usage.h), L(t) the bytes that were asked for
+ * and not yet freed, U(t) their usable bytes.
  */
 #include "bench/metrics.h"
 
@@ -18,6 +19,8 @@
 		"latency_" op_ "_ns_" suffix_, "ns", METRIC_LOWER, definition_ \
 	}
 
+/* Rows leave out the flag that few of them have. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 static const struct metric metrics[] = {
 	{"real_time", "ns", METRIC_LOWER,
 	 "wall time of one operation, as one thread sees it: a thread's time divided by its "
@@ -55,6 +58,58 @@ static const struct metric metrics[] = {
 	{"live_bytes_max", "B", METRIC_NEITHER,
 	 "most bytes asked for and live at once: max L, the workload's own"},
 
+	LATENCY("service", "p50",
+		"median time of one request (open-loop), from when it was begun"),
+	LATENCY("service", "p90", "90 of 100 requests were served in at most this time"),
+	LATENCY("service", "p99", "99 of 100 requests were served in at most this time"),
+	LATENCY("service", "p99_9",
+		"999 of 1,000 requests were served in at most this time"),
+	LATENCY("service", "p99_99",
+		"9,999 of 10,000 requests were served in at most this time"),
+	LATENCY("service", "max", "longest time in which a request was served"),
+	LATENCY("response", "p50",
+		"median time of one request (open-loop), from when it was due: the wait for "
+		"those before it included"),
+	LATENCY("response", "p90",
+		"90 of 100 requests were answered this soon after due"),
+	LATENCY("response", "p99",
+		"99 of 100 requests were answered this soon after due"),
+	LATENCY("response", "p99_9",
+		"999 of 1,000 requests were answered this soon after due"),
+	LATENCY("response", "p99_99",
+		"9,999 of 10,000 requests were answered this soon after due"),
+	LATENCY("response", "max", "longest time from when a request was due"),
+
+	{"internal_fragmentation", "B/B", METRIC_LOWER,
+	 "(U - L) / U, of means over the time of the memory pass's work: share of the usable "
+	 "bytes of live blocks that nobody asked for; U as usable_size() has it"},
+	{"external_fragmentation", "B/B", METRIC_LOWER,
+	 "(R - U) / R, of means over the time of the memory pass's work: share of resident "
+	 "memory that is no live block, free blocks and the allocator's own; a proxy, and "
+	 "below 0 where blocks are not touched"},
+	{"realised_fragmentation", "B/B", METRIC_LOWER,
+	 "(R - L) / R when the memory pass ends, idle time included, before the last blocks "
+	 "are freed: what a drained heap keeps beyond its live bytes"},
+	{"space_ratio", "B/B", METRIC_LOWER,
+	 "max R / max L of the memory pass: memory needed for each byte asked for; max R is "
+	 "the highest sample, or the kernel's high-water mark where that is higher"},
+	{"mappings_max", "mappings", METRIC_LOWER,
+	 "most memory mappings of the process in the memory pass, the program's own "
+	 "included; the system allows vm.max_map_count"},
+	{"rss_bytes_idle_0_1s", "B", METRIC_LOWER,
+	 "resident memory 0.1 s after the last step, blocks still live, nothing called"},
+	{"rss_bytes_idle_1s", "B", METRIC_LOWER, "the same after 1 s"},
+	{"rss_bytes_idle_5s", "B", METRIC_LOWER, "the same after 5 s"},
+
+	{"replay_events_verified", "1", METRIC_NEITHER,
+	 "events of probed passes whose counts were those of the trace, thread by thread"},
+	{"trace_live_bytes_max", "B", METRIC_NEITHER,
+	 "most bytes live at once in the recorded program"},
+	{"model_live_bytes_mean", "B", METRIC_NEITHER,
+	 "bytes that live on average by the model that 'empirical' follows"},
+	{"handovers", "1", METRIC_NEITHER,
+	 "blocks that 'empirical' gave to another thread to free, in all passes"},
+
 	{"page_faults", "1", METRIC_LOWER,
 	 "page faults of all threads in the timed region, a total: divide by iterations"},
 	{"context_switches", "1", METRIC_LOWER,
@@ -69,6 +124,17 @@ static const struct metric metrics[] = {
 	{"l1d_misses", "1", METRIC_LOWER, "loads that missed the first data cache"},
 	{"llc_misses", "1", METRIC_LOWER, "loads that missed the last cache"},
 	{"dtlb_misses", "1", METRIC_LOWER, "loads that missed the data TLB"},
+
+	{"instructions_per_op", "1/op", METRIC_LOWER,
+	 "instructions of one operation, harness included, counted by callgrind: run "
+	 "--icount",
+	 true},
+	{"l1d_misses_modelled_per_op", "1/op", METRIC_LOWER,
+	 "data accesses of one operation that miss the first cache of callgrind's model",
+	 true},
+	{"ll_misses_modelled_per_op", "1/op", METRIC_LOWER,
+	 "data accesses of one operation that miss the last cache of callgrind's model",
+	 true},
 };
 
 bool metric_is_total(const char *name)

@@ -12,6 +12,9 @@ struct metric {
 	const char *unit; /* "ns", "B", "1/s", "1": a count */
 	enum metric_better better;
 	const char *definition; /* one sentence */
+	/* The same in every process, so that one block suffices and the plain ratio
+	 * counts: with one thread, and an allocator that decides nothing by chance. */
+	bool deterministic;
 };
 
 /* NULL past the last. */

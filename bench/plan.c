@@ -12,14 +12,23 @@
 #include "bench/cli.h"
 #include "workloads/harness/rng_fast.h"
 
+/* Long enough for 50 slices; Google Benchmark wants more to calibrate itself. */
+#define TIME_SLICES_S 0.025
+#define TIME_PLAIN_S  0.1
+#define PRECISION_PCT 1.0
+
+const char *const plan_method_names[] = {"slices", "plain", NULL};
+
 void plan_init(struct plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 	plan->skipped = json_array();
 	plan->libraries = json_array();
-	plan->reps = 10;
-	plan->time_s = 0.1;
+	plan->method = METHOD_SLICES;
+	plan->precision_pct = PRECISION_PCT;
+	plan->time_s = -1;
 	plan->latency_time_s = -1;
+	plan->memory_time_s = -1;
 	plan->timeout_s = 60;
 }
 
@@ -35,6 +44,44 @@ void plan_release(struct plan *plan)
 	json_decref(plan->skipped);
 	json_decref(plan->libraries);
 	memset(plan, 0, sizeof(*plan));
+}
+
+double plan_time_s(const struct plan *plan)
+{
+	if (plan->time_s >= 0)
+		return plan->time_s;
+	return plan->method == METHOD_SLICES ? TIME_SLICES_S : TIME_PLAIN_S;
+}
+
+double plan_latency_time_s(const struct plan *plan)
+{
+	return plan->latency_time_s < 0 ? plan_time_s(plan) / 2 : plan->latency_time_s;
+}
+
+double plan_memory_time_s(const struct plan *plan)
+{
+	return plan->memory_time_s < 0 ? plan_latency_time_s(plan) : plan->memory_time_s;
+}
+
+unsigned int plan_blocks_max(const struct plan *plan)
+{
+	return plan->reps != 0 ? plan->reps : PLAN_BLOCKS_MAX;
+}
+
+size_t plan_reference(const struct plan *plan, unsigned int group)
+{
+	const char *wanted = plan->baseline != NULL ? plan->baseline : "glibc";
+	size_t first = SIZE_MAX;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->cells[i].group != group)
+			continue;
+		if (strcmp(plan->cells[i].allocator, wanted) == 0)
+			return i;
+		if (first == SIZE_MAX)
+			first = i;
+	}
+	return first;
 }
 
 bool plan_text_is_utf8(const char *text)
@@ -152,7 +199,7 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 uint64_t plan_hash(const struct plan *plan)
 {
 	uint64_t hash = 0xcbf29ce484222325u;
-	char settings[256];
+	char settings[512];
 	size_t at;
 	json_t *library;
 
@@ -169,8 +216,12 @@ uint64_t plan_hash(const struct plan *plan)
 	json_array_foreach (plan->libraries, at, library) {
 		hash = hash_text(hash, json_string_value(json_array_get(library, 1)));
 	}
-	snprintf(settings, sizeof(settings), "%u %.9g %.9g %llu", plan->reps,
-		 plan->time_s, plan->latency_time_s, (unsigned long long)plan->ops);
+	snprintf(settings, sizeof(settings),
+		 "%d %d %u %.9g %d %.9g %.9g %.9g %.9g %llu %s", (int)plan->icount,
+		 (int)plan->method, plan->reps, plan->precision_pct,
+		 (int)plan->layout_fixed, plan->time_s, plan->latency_time_s,
+		 plan->memory_time_s, plan->slice_s, (unsigned long long)plan->ops,
+		 plan->baseline != NULL ? plan->baseline : "");
 	return hash_text(hash, settings);
 }
 
@@ -182,22 +233,26 @@ static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
 	return rng_next(&rng) >> 11;
 }
 
+uint64_t plan_draw(const struct plan *plan, uint64_t block, uint64_t purpose)
+{
+	return mix(plan->seed, block + 1, purpose);
+}
+
 json_t *plan_cell_spec(const struct plan *plan, const struct plan_cell *cell,
 		       unsigned int block)
 {
 	/* One seed for a group and block: every allocator does the same operations. */
 	uint64_t seed = mix(plan->seed, block + 1, cell->group + 1);
-	double latency = plan->latency_time_s < 0 ? plan->time_s / 2
-						  : plan->latency_time_s;
 
-	return json_pack("{s:s, s:O, s:s, s:I, s:I, s:O, s:b, s:f, s:f, s:I, s:I, s:i}",
-			 "allocator", cell->allocator, "libraries", plan->libraries,
-			 "workload", cell->workload->name, "size",
-			 (json_int_t)cell->size_bytes, "threads",
-			 (json_int_t)cell->threads, "params", cell->params, "check",
-			 (int)cell->check, "time_s", plan->time_s, "latency_time_s",
-			 latency, "ops", (json_int_t)plan->ops, "seed", (json_int_t)seed,
-			 "block", (int)block);
+	return json_pack(
+		"{s:s, s:O, s:s, s:I, s:I, s:O, s:b, s:f, s:f, s:f, s:I, s:I, s:i}",
+		"allocator", cell->allocator, "libraries", plan->libraries, "workload",
+		cell->workload->name, "size", (json_int_t)cell->size_bytes, "threads",
+		(json_int_t)cell->threads, "params", cell->params, "check",
+		(int)cell->check, "time_s", plan_time_s(plan), "latency_time_s",
+		plan_latency_time_s(plan), "memory_time_s", plan_memory_time_s(plan),
+		"ops", (json_int_t)plan->ops, "seed", (json_int_t)seed, "block",
+		(int)block);
 }
 
 void plan_block_order(const struct plan *plan, unsigned int block, size_t *order)

@@ -81,6 +81,13 @@ static enum touch_rule touch_rule(enum touch_rule given,
 							: TOUCH_NONE;
 }
 
+static uint64_t footprint(const struct workload_run *run)
+{
+	if (run->workload->footprint != NULL)
+		return run->workload->footprint(run);
+	return workload_size_max(run) * run->threads;
+}
+
 /* All allocators for one size and thread count: a group. */
 static int expand_allocators(struct expansion *x, uint64_t size, unsigned int threads)
 {
@@ -126,6 +133,7 @@ static int expand_allocators(struct expansion *x, uint64_t size, unsigned int th
 					       .all_params = params_json(&run),
 					       .check = x->grid->check,
 					       .group = x->plan->groups,
+					       .footprint_bytes = footprint(&run),
 				       });
 	}
 	if (x->plan->count != before)

@@ -11,18 +11,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <kmem/error.h>
 #include "bench/cli.h"
 #include "bench/preload.h"
 #include "bench/record_internal.h"
-
-struct raw_file {
-	int fd;
-	size_t bytes;
-	struct raw_header *header;
-};
 
 /* An unnamed file in the trace's folder, where there is room for a recording. */
 static int open_unnamed(const char *trace_path)
@@ -98,8 +93,20 @@ static int raw_file_create(struct raw_file *file, const char *trace_path, uint64
 	return err;
 }
 
-static int convert_raw_file(const char *trace_path, const char *program,
-			    struct raw_file *file, struct record_summary *summary)
+/* From the first event's time on, to the program's own end or to the time when its end
+ * was seen. */
+static uint64_t duration_of(const struct raw_header *header, uint64_t seen_end_ns)
+{
+	uint64_t begun = atomic_load(&header->begun_ns);
+	uint64_t ended = atomic_load(&header->ended_ns);
+
+	if (ended == 0)
+		ended = seen_end_ns;
+	return begun != 0 && ended > begun ? ended - begun : 0;
+}
+
+int record_convert_file(const char *trace_path, const struct raw_file *file, bool ended,
+			struct trace_origin *origin, struct record_summary *summary)
 {
 	struct raw_header *header = file->header;
 	const struct raw_event *events =
@@ -115,7 +122,7 @@ static int convert_raw_file(const char *trace_path, const char *program,
 			"the recorder was not loaded into '%s': the program is "
 			"statically linked, gains privileges when it starts, ended in "
 			"the dynamic linker, or may not map %zu MiB (--max-events)",
-			program, file->bytes >> 20);
+			origin->program, file->bytes >> 20);
 	if (count > capacity)
 		count = capacity;
 	if (count > taken)
@@ -123,8 +130,78 @@ static int convert_raw_file(const char *trace_path, const char *program,
 	/* A slot without storage before that: its thread was killed while it waited. */
 	summary->lost_events = full ? taken - count : 0;
 	summary->disk_full = full && atomic_load(&header->disk_full);
+	summary->duration_ns = origin->duration_ns = duration_of(header,
+								 origin->duration_ns);
+	origin->source = TRACE_SOURCE_RECORDER;
+	origin->pid = atomic_load(&header->pid);
 	return record_convert(trace_path, events, count, atomic_load(&header->threads),
-			      file->fd, summary);
+			      ended ? file->fd : -1, origin, summary);
+}
+
+/* A folder beside the trace, where children leave their recordings; "CAPACITY,FOLDER". */
+static int make_children_folder(const char *trace_path, uint64_t events, char *value,
+				size_t size)
+{
+	char absolute[PATH_MAX], *folder;
+	const char *cwd = trace_path[0] == '/' ? "" : getcwd(absolute, sizeof(absolute));
+	int head = snprintf(value, size, "%llu,", (unsigned long long)events);
+
+	if (cwd == NULL)
+		return kmem_error(-errno, "cannot tell the current folder: %s",
+				  strerror(errno));
+	folder = value + head;
+	if ((size_t)snprintf(folder, size - (size_t)head, "%s%s%s.children-XXXXXX", cwd,
+			     cwd[0] != '\0' ? "/" : "",
+			     trace_path) >= size - (size_t)head ||
+	    mkdtemp(folder) == NULL)
+		return kmem_error(-errno,
+				  "cannot make a folder for children beside '%s': %s",
+				  trace_path, strerror(errno));
+	return 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Runs the program into an empty recording, and makes traces of what is there then. */
+static int record_into(const char *trace_path, char *const argv[], const char *library,
+		       uint64_t events, const struct record_options *options,
+		       struct record_summary *summary)
+{
+	char children[PATH_MAX + 32] = "";
+	const char *name = strrchr(argv[0], '/');
+	struct trace_origin origin = {
+		.program = name != NULL ? name + 1 : argv[0],
+		.recorder_ps_per_event =
+			(uint32_t)(summary->cost.ns_per_event * 1000 + 0.5),
+	};
+	struct record_start start = {.library = library};
+	struct raw_file file;
+	int err = raw_file_create(&file, trace_path, events), child_err = 0;
+
+	if (err != 0)
+		return err;
+	start.raw_fd = file.fd;
+	if (options->children) {
+		err = make_children_folder(trace_path, events, children,
+					   sizeof(children));
+		start.children = children;
+	}
+	if (err == 0)
+		err = record_run_process(argv, &start, summary);
+	origin.duration_ns = now_ns();
+	if (err == 0)
+		err = record_convert_file(trace_path, &file, true, &origin, summary);
+	if (options->children && children[0] != '\0')
+		child_err = record_convert_children(trace_path, strchr(children, ',') + 1,
+						    &origin, options);
+	raw_file_close(&file);
+	return err != 0 ? err : child_err;
 }
 
 int record_program(const char *trace_path, char *const argv[],
@@ -134,7 +211,6 @@ int record_program(const char *trace_path, char *const argv[],
 						   : RECORD_EVENTS_DEFAULT;
 	const char *library = options->library;
 	char library_path[PATH_MAX];
-	struct raw_file file;
 	int err;
 
 	memset(summary, 0, sizeof(*summary));
@@ -152,12 +228,7 @@ int record_program(const char *trace_path, char *const argv[],
 		err = preload_check_program(argv[0]);
 	if (err != 0)
 		return err;
-	err = raw_file_create(&file, trace_path, events);
-	if (err != 0)
-		return err;
-	err = record_run_process(argv, file.fd, library, summary);
-	if (err == 0)
-		err = convert_raw_file(trace_path, argv[0], &file, summary);
-	raw_file_close(&file);
-	return err;
+	if (options->measure_cost)
+		(void)record_measure_cost(library, &summary->cost);
+	return record_into(trace_path, argv, library, events, options, summary);
 }

@@ -12,9 +12,24 @@
 /* Thread numbers of a trace have 16 bits. */
 #define RECORD_THREADS_MAX ((uint32_t)65536)
 
+struct record_summary;
+
 struct record_options {
 	uint64_t events_max; /* 0: RECORD_EVENTS_DEFAULT; a realloc takes two */
 	const char *library; /* the recorder; NULL: beside kmembench */
+	bool children;	     /* record child processes too, a trace each */
+	bool measure_cost;   /* of the recorder: takes some 0.2 s */
+	/* May be NULL: called for each child's trace. */
+	void (*on_child)(const char *trace_path, const struct record_summary *summary,
+			 void *arg);
+	void *arg;
+};
+
+/* What the recorder adds to one event, found by a loop of malloc and free with and
+ * without it. 0: not measured. */
+struct record_cost {
+	double ns_per_event;	    /* one thread */
+	double ns_per_event_shared; /* in each of two threads that allocate at once */
 };
 
 struct record_summary {
@@ -27,6 +42,12 @@ struct record_summary {
 	uint64_t implied_frees;	 /* added: an address came back whose free was not seen */
 	uint64_t torn_events;	 /* dropped: begun when the program was killed */
 	uint64_t lost_events;	 /* raw events after the recording was full */
+	uint64_t trace_bytes;
+	uint64_t duration_ns; /* of the program; 0: not known */
+	uint32_t pid;
+	char program[24];   /* a child's name, as it calls itself */
+	bool still_running; /* a child that had not ended */
+	struct record_cost cost;
 	bool replaced;	/* the program called exec, and was recorded up to there */
 	bool disk_full; /* and that for want of space, not by events_max */
 };
@@ -43,5 +64,8 @@ struct record_summary {
  */
 int record_program(const char *trace_path, char *const argv[],
 		   const struct record_options *options, struct record_summary *summary);
+
+/* Measures the recorder's cost; false when it could not be. The same library. */
+bool record_measure_cost(const char *library, struct record_cost *cost);
 
 #endif /* KMEMBENCH_RECORD_H */

@@ -74,16 +74,26 @@ static void close_pipe(int fds[2])
 	}
 }
 
-/* In the child: becomes the program, or sends errno and ends. */
-static void start_program(char *const argv[], int raw_fd, const char *library,
-			  const struct pipes *pipes)
+static bool prepare_recorder(const struct record_start *start, const struct pipes *pipes)
 {
 	char numbers[32];
+
+	snprintf(numbers, sizeof(numbers), "%d,%d", start->raw_fd, pipes->alive[1]);
+	return fcntl(start->raw_fd, F_SETFD, 0) == 0 &&
+	       fcntl(pipes->alive[1], F_SETFD, 0) == 0 &&
+	       setenv(RAW_FDS_VARIABLE, numbers, 1) == 0 &&
+	       (start->children == NULL ||
+		setenv(RAW_CHILDREN_VARIABLE, start->children, 1) == 0) &&
+	       preload_prepend(start->library) == 0;
+}
+
+/* In the child: becomes the program, or sends errno and ends. */
+static void start_program(char *const argv[], const struct record_start *start,
+			  const struct pipes *pipes)
+{
 	int err;
 
-	snprintf(numbers, sizeof(numbers), "%d,%d", raw_fd, pipes->alive[1]);
-	if (fcntl(raw_fd, F_SETFD, 0) == 0 && fcntl(pipes->alive[1], F_SETFD, 0) == 0 &&
-	    setenv(RAW_FDS_VARIABLE, numbers, 1) == 0 && preload_prepend(library) == 0)
+	if (start->raw_fd < 0 || prepare_recorder(start, pipes))
 		execvp(argv[0], argv);
 	err = errno;
 	if (write(pipes->start[1], &err, sizeof(err)) < 0)
@@ -114,7 +124,7 @@ static bool runs_unrecorded(pid_t pid)
 }
 
 /* Waits for the program's end, and meanwhile for the recorder's. */
-static void wait_for_end(int alive_fd, struct record_summary *summary)
+static void wait_for_end(int alive_fd, bool with_children, struct record_summary *summary)
 {
 	struct pollfd fds[] = {{.fd = pidfd_open(child_pid, 0), .events = POLLIN},
 			       {.fd = alive_fd, .events = POLLIN}};
@@ -124,7 +134,7 @@ static void wait_for_end(int alive_fd, struct record_summary *summary)
 		if (poll(fds, KMEM_ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			break;
 		if (fds[1].fd >= 0 && fds[1].revents != 0) {
-			summary->replaced = runs_unrecorded(child_pid);
+			summary->replaced = !with_children && runs_unrecorded(child_pid);
 			fds[1].fd = -1;
 		}
 	}
@@ -136,7 +146,7 @@ static void wait_for_end(int alive_fd, struct record_summary *summary)
 
 /* Forks with all signals blocked: none may arrive before there is somebody to pass it on
  * to. 0 or errno. */
-static int run(char *const argv[], int raw_fd, const char *library, struct pipes *pipes,
+static int run(char *const argv[], const struct record_start *start, struct pipes *pipes,
 	       struct record_summary *summary)
 {
 	struct signal_plan plan[] = {{.sig = SIGINT, .ignored = true},
@@ -152,13 +162,14 @@ static int run(char *const argv[], int raw_fd, const char *library, struct pipes
 	child_pid = fork();
 	if (child_pid == 0) {
 		sigprocmask(SIG_SETMASK, &before, NULL);
-		start_program(argv, raw_fd, library, pipes);
+		start_program(argv, start, pipes);
 	}
 	if (child_pid < 0) {
 		child_errno = errno;
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		return child_errno;
 	}
+	summary->pid = (uint32_t)child_pid;
 	signals_take(plan, KMEM_ARRAY_SIZE(plan));
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(pipes->start[1]);
@@ -167,19 +178,20 @@ static int run(char *const argv[], int raw_fd, const char *library, struct pipes
 	while (read(pipes->start[0], &child_errno, sizeof(child_errno)) < 0 &&
 	       errno == EINTR)
 		;
-	wait_for_end(pipes->alive[0], summary);
+	/* What comes by exec is recorded then, as a child. */
+	wait_for_end(pipes->alive[0], start->children != NULL, summary);
 	signals_restore(plan, KMEM_ARRAY_SIZE(plan));
 	return child_errno;
 }
 
-int record_run_process(char *const argv[], int raw_fd, const char *library,
+int record_run_process(char *const argv[], const struct record_start *start,
 		       struct record_summary *summary)
 {
 	struct pipes pipes = {{-1, -1}, {-1, -1}};
 	int err;
 
 	if (pipe2(pipes.start, O_CLOEXEC) == 0 && pipe2(pipes.alive, O_CLOEXEC) == 0)
-		err = run(argv, raw_fd, library, &pipes, summary);
+		err = run(argv, start, &pipes, summary);
 	else
 		err = errno;
 	close_pipe(pipes.start);

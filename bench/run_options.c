@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,10 +39,47 @@ static int whole_number(const char *command, const char *option, const char *tex
 	return code;
 }
 
+/* One of two words; *second is whether it was the second one. */
+static int word(const char *command, const char *option, const char *text,
+		const char *first, const char *other, bool *second)
+{
+	*second = strcmp(text, other) == 0;
+	if (*second || strcmp(text, first) == 0)
+		return EXIT_DONE;
+	return cli_usage_error(command, "'%s' is not a value for %s: it is %s or %s",
+			       text, option, first, other);
+}
+
+/* Options that set a number of seconds, or per cent. Their fields are in the plan. */
+static int time_option(const char *command, int option, const char *argument,
+		       struct plan *plan)
+{
+	switch (option) {
+	case OPT_TIME:
+		return number(command, "--time", argument, 1e-4, 3600, &plan->time_s);
+	case OPT_LATENCY_TIME:
+		return number(command, "--latency-time", argument, 0, 3600,
+			      &plan->latency_time_s);
+	case OPT_MEMORY_TIME:
+		return number(command, "--memory-time", argument, 0, 3600,
+			      &plan->memory_time_s);
+	case OPT_SLICE_TIME:
+		return number(command, "--slice-time", argument, 1e-5, 60,
+			      &plan->slice_s);
+	case OPT_TIMEOUT:
+		return number(command, "--timeout", argument, 0.1, 1e6, &plan->timeout_s);
+	case OPT_PRECISION:
+		return number(command, "--precision", argument, 0.01, 1000,
+			      &plan->precision_pct);
+	default: return -1;
+	}
+}
+
 int run_option(const char *command, int option, const char *argument, struct plan *plan,
 	       bool *seed_given)
 {
 	double value = 0;
+	bool second = false;
 	int code;
 
 	switch (option) {
@@ -49,13 +87,6 @@ int run_option(const char *command, int option, const char *argument, struct pla
 		code = whole_number(command, "--reps", argument, 1, 10000, &value);
 		plan->reps = (unsigned int)value;
 		return code;
-	case OPT_TIME:
-		return number(command, "--time", argument, 1e-4, 3600, &plan->time_s);
-	case OPT_LATENCY_TIME:
-		return number(command, "--latency-time", argument, 0, 3600,
-			      &plan->latency_time_s);
-	case OPT_TIMEOUT:
-		return number(command, "--timeout", argument, 0.1, 1e6, &plan->timeout_s);
 	case OPT_OPS:
 		code = whole_number(command, "--ops", argument, 1, 1e15, &value);
 		plan->ops = (uint64_t)value;
@@ -68,8 +99,31 @@ int run_option(const char *command, int option, const char *argument, struct pla
 		return code;
 	case OPT_LIBRARY:
 		return plan_add_library(plan, argument) == 0 ? EXIT_DONE : EXIT_USAGE;
-	default: return -1;
+	case OPT_METHOD:
+		code = word(command, "--method", argument, "slices", "plain", &second);
+		plan->method = second ? METHOD_PLAIN : METHOD_SLICES;
+		return code;
+	case OPT_LAYOUT:
+		return word(command, "--layout", argument, "random", "fixed",
+			    &plan->layout_fixed);
+	case OPT_BASELINE: plan->baseline = argument; return EXIT_DONE;
+	default: return time_option(command, option, argument, plan);
 	}
+}
+
+int run_check_plan(const char *command, const struct plan *plan)
+{
+	if (plan->baseline == NULL || plan->count == 0)
+		return EXIT_DONE;
+	for (size_t i = 0; i < plan->count; i++) {
+		if (strcmp(plan->cells[i].allocator, plan->baseline) == 0)
+			return EXIT_DONE;
+	}
+	return cli_usage_error(
+		command,
+		"the baseline '%s' is not among the allocators; variants are "
+		"named in full, such as '%s'",
+		plan->baseline, plan->cells[0].allocator);
 }
 
 void run_default_seed(struct plan *plan, bool seed_given)

@@ -15,6 +15,12 @@ enum {
 	OPT_OPS,
 	OPT_SEED,
 	OPT_LIBRARY,
+	OPT_METHOD,
+	OPT_PRECISION,
+	OPT_BASELINE,
+	OPT_MEMORY_TIME,
+	OPT_LAYOUT,
+	OPT_SLICE_TIME,
 	OPT_FIRST_OWN
 };
 
@@ -22,22 +28,18 @@ enum {
 	{"reps", required_argument, NULL, OPT_REPS},                         \
 		{"time", required_argument, NULL, OPT_TIME},                 \
 		{"latency-time", required_argument, NULL, OPT_LATENCY_TIME}, \
+		{"memory-time", required_argument, NULL, OPT_MEMORY_TIME},   \
 		{"timeout", required_argument, NULL, OPT_TIMEOUT},           \
 		{"ops", required_argument, NULL, OPT_OPS},                   \
 		{"seed", required_argument, NULL, OPT_SEED},                 \
+		{"method", required_argument, NULL, OPT_METHOD},             \
+		{"precision", required_argument, NULL, OPT_PRECISION},       \
+		{"baseline", required_argument, NULL, OPT_BASELINE},         \
+		{"layout", required_argument, NULL, OPT_LAYOUT},             \
+		{"slice-time", required_argument, NULL, OPT_SLICE_TIME},     \
 	{                                                                    \
 		"library", required_argument, NULL, OPT_LIBRARY              \
 	}
-
-#define RUN_OPTIONS_HELP                                                                   \
-	"      --reps N           blocks: how often each cell runs, in a process of its\n" \
-	"                         own (default %REPS%)\n"                                  \
-	"      --time S           seconds of a cell's throughput pass\n"                   \
-	"      --latency-time S   seconds of its latency pass (default: half of --time)\n" \
-	"      --ops N            operations a thread instead of --time\n"                 \
-	"      --timeout S        a cell that has not ended by then is killed (60)\n"      \
-	"      --seed N           seed of all random draws (default: from the clock)\n"    \
-	"      --library NAME=PATH  add a malloc-compatible library as an allocator\n"
 
 /*
  * Takes one option of RUN_LONG_OPTIONS. 0, EXIT_USAGE after a message, or -1
@@ -45,6 +47,9 @@ enum {
  */
 int run_option(const char *command, int option, const char *argument, struct plan *plan,
 	       bool *seed_given);
+
+/* EXIT_DONE, or EXIT_USAGE after a message: --baseline names no allocator of the plan. */
+int run_check_plan(const char *command, const struct plan *plan);
 
 /* Draws a seed from the clock where none was given. */
 void run_default_seed(struct plan *plan, bool seed_given);

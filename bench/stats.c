@@ -27,6 +27,8 @@
 
 #include <kmem/error.h>
 
+#include "bench/stats_internal.h"
+
 static double *sorted_copy(const double *x, size_t n)
 {
 	double *copy;
@@ -152,7 +154,7 @@ size_t stats_signed_rank_critical(size_t n, double tail, double *achieved)
  *
  * Row i of `mass` holds P[i][j] for the current j, overwritten as j grows.
  */
-static double *mann_whitney_mass(size_t m, size_t n)
+double *stats_mann_whitney_mass(size_t m, size_t n)
 {
 	size_t width = m * n + 1;
 	double *mass = calloc((m + 1) * width, sizeof(*mass));
@@ -190,7 +192,7 @@ size_t stats_mann_whitney_critical(size_t m, size_t n, double ties, double tail,
 
 		return critical_normal(product / 2, variance, tail, achieved);
 	}
-	mass = mann_whitney_mass(m, n);
+	mass = stats_mann_whitney_mass(m, n);
 	if (mass == NULL) {
 		kmem_error(-ENOMEM, "no memory for the Mann-Whitney distribution");
 		return SIZE_MAX;
@@ -202,7 +204,7 @@ size_t stats_mann_whitney_critical(size_t m, size_t n, double ties, double tail,
 
 /* --- estimates --- */
 
-static int check_figures(const double *x, size_t n)
+int stats_check_figures(const double *x, size_t n)
 {
 	if (n == 0)
 		return kmem_error(-EINVAL, "no figures to estimate from");
@@ -234,7 +236,7 @@ int stats_hodges_lehmann(const double *x, size_t n, double confidence,
 {
 	size_t count = n * (n + 1) / 2, k, filled = 0;
 	double *walsh, below;
-	int err = check_figures(x, n);
+	int err = stats_check_figures(x, n);
 
 	if (err != 0)
 		return err;
@@ -282,10 +284,10 @@ int stats_hodges_lehmann_shift(const double *x, size_t nx, const double *y, size
 {
 	size_t count = nx * ny, k, filled = 0;
 	double *differences, below, ties_x, ties_y;
-	int err = check_figures(x, nx);
+	int err = stats_check_figures(x, nx);
 
 	if (err == 0)
-		err = check_figures(y, ny);
+		err = stats_check_figures(y, ny);
 	if (err == 0)
 		err = tie_sum(x, nx, &ties_x);
 	if (err == 0)

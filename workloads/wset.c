@@ -122,7 +122,7 @@ static const struct workload_ops wset_workload = {
 		"cost, at a constant number of live blocks",
 	.not_for =
 		"the behaviour of a real program: sizes and lifetimes are independent, and "
-		"every 16384 replacements the same decisions come round",
+		"every 16384 replacements the same sizes come round",
 	.source = "bench-malloc-thread of glibc",
 	.op = "replacement: free+alloc",
 	.caps = CAP_OBJECT | CAP_MIXED_SIZE,

@@ -240,7 +240,7 @@ static void unknown_allocator(const char *name)
 
 	for (size_t i = 0; i < registered_count; i++) {
 		names[i] = registered[i]->name;
-		if (used < sizeof(known))
+		if (used < sizeof(known) && !registered[i]->hidden)
 			used += (size_t)snprintf(known + used, sizeof(known) - used,
 						 "%s%s", i == 0 ? "" : ", ", names[i]);
 	}

@@ -29,6 +29,12 @@ static struct allocator *glibc_create(const struct allocator_ops *ops, const voi
 
 		snprintf(lib->version, sizeof(lib->version), "%s",
 			 gnu_get_libc_version());
+		/*
+		 * Its first call sets it up without a lock: a program's start-up makes
+		 * that call before there are threads, except where another malloc (a
+		 * sanitizer's, a preloaded one) has served all calls so far.
+		 */
+		ops->free(a, ops->alloc(a, 1, 0, GFP_KERNEL, NUMA_NO_NODE), 1);
 	}
 	return a;
 }

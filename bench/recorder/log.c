@@ -13,14 +13,22 @@
  * Whether this process is recorded stands in a page of its own under
  * MADV_WIPEONFORK (Linux 4.14): the kernel hands it zeroed to every child,
  * however it was forked (fork, _Fork, a bare clone), so children are silent
- * without a hook. Children of vfork() and posix_spawn() share our memory until
- * they exec, and what they allocate is indeed ours.
+ * without a hook, and there is no lock that a fork could leave taken. Children of
+ * vfork() and posix_spawn() share our memory until they exec, and what they allocate
+ * is indeed ours.
+ *
+ * With RAW_CHILDREN_VARIABLE set, a child that finds its page zeroed makes a recording
+ * of its own at its first event, by system calls alone (after a fork among threads
+ * nothing else is safe). The variable and LD_PRELOAD then stay in the environment, so
+ * that programs started by exec do the same.
  */
 #include "bench/recorder/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -41,6 +49,7 @@
 /* Zeroed in children. Read by every event; written when attaching and by grow(). */
 struct log_state {
 	_Atomic bool recording;
+	_Atomic bool tried;	    /* a child's own recording was made, or cannot be */
 	_Atomic bool growing;	    /* one thread at a time is in grow() */
 	_Atomic bool full;	    /* nothing more will be populated */
 	_Atomic uint64_t grow_at;   /* slot from which on storage must be seen to */
@@ -51,6 +60,13 @@ static struct log_state not_attached;
 static struct log_state *state = &not_attached;
 static struct raw_header *header;
 static struct raw_event *events;
+static size_t mapped_bytes;
+
+/* From RAW_CHILDREN_VARIABLE; capacity 0: children are not recorded. */
+static struct {
+	uint64_t capacity;
+	char folder[PATH_MAX];
+} children;
 
 /* 0: this thread had no event yet. */
 static __thread uint32_t thread_number;
@@ -114,7 +130,11 @@ static bool map_recording(int fd)
 		munmap(h, (size_t)st.st_size);
 		return false;
 	}
+	/* In a child: the parent's recording, which is not ours to write to. */
+	if (header != NULL)
+		munmap(header, mapped_bytes);
 	header = h;
+	mapped_bytes = (size_t)st.st_size;
 	events = (struct raw_event *)((char *)h + RAW_HEADER_BYTES);
 	return true;
 }
@@ -129,40 +149,130 @@ static void keep_alive_fd(int fd)
 	close(fd);
 }
 
-/* Everything is prepared before the first event can see it. */
-static void begin(void)
+static uint64_t now_ns(void)
 {
-	struct log_state *s = state_page();
+	struct timespec t;
 
-	if (s == NULL)
-		return;
-	atomic_init(&s->recording, true);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Everything is prepared before the first event can see it. */
+static void begin(struct log_state *s)
+{
+	const char *name = program_invocation_short_name;
+
+	if (name != NULL)
+		strncpy(header->program, name, sizeof(header->program) - 1);
+	atomic_store(&header->begun_ns, now_ns());
 	atomic_store(&header->pid, (uint32_t)getpid());
-	state = s;
+	atomic_store_explicit(&s->recording, true, memory_order_release);
+}
+
+/* Programs that end by exit() or by returning from main say when. */
+static void __attribute__((destructor)) end(void)
+{
+	if (atomic_load_explicit(&state->recording, memory_order_relaxed))
+		atomic_store(&header->ended_ns, now_ns());
+}
+
+/* A sparse file for a recording of this process's own; its descriptor or -1. */
+static int create_recording(void)
+{
+	struct raw_header h = {.magic = RAW_MAGIC, .capacity = children.capacity};
+	uint64_t bytes = RAW_HEADER_BYTES +
+			 KMEM_ALIGN_UP(children.capacity * sizeof(struct raw_event),
+				       RAW_HEADER_BYTES);
+	char path[PATH_MAX + 32];
+	int fd = -1;
+
+	for (unsigned int n = 1; fd < 0; n++) {
+		snprintf(path, sizeof(path), "%s/%d-%u", children.folder, (int)getpid(),
+			 n);
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 && errno != EEXIST)
+			return -1;
+	}
+	if (ftruncate(fd, (off_t)bytes) == 0 &&
+	    pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h))
+		return fd;
+	close(fd);
+	unlink(path);
+	return -1;
+}
+
+/* In a child, or a program started by one: true when it is recorded from here on. */
+static KMEM_COLD bool record_child(struct log_state *s)
+{
+	int saved_errno = errno, fd;
+	bool mapped = false;
+
+	if (atomic_exchange(&s->tried, true))
+		return false;
+	fd = create_recording();
+	if (fd >= 0) {
+		mapped = map_recording(fd);
+		close(fd);
+	}
+	if (mapped) {
+		thread_number = 0; /* this thread is the only one */
+		begin(s);
+	}
+	errno = saved_errno;
+	return mapped;
+}
+
+static bool read_children_variable(void)
+{
+	const char *value = getenv(RAW_CHILDREN_VARIABLE);
+	char *comma;
+
+	if (value == NULL)
+		return false;
+	children.capacity = strtoull(value, &comma, 10);
+	if (*comma != ',' || strlen(comma + 1) >= sizeof(children.folder)) {
+		children.capacity = 0;
+		return false;
+	}
+	memcpy(children.folder, comma + 1, strlen(comma + 1) + 1);
+	return children.capacity != 0;
 }
 
 void log_attach(void)
 {
 	static _Atomic bool tried;
 	int saved_errno = errno;
+	struct log_state *s;
 	const char *value;
 	char *comma;
 	long fd, alive_fd;
+	bool with_children;
 
 	if (environ == NULL || atomic_exchange(&tried, true))
 		return;
+	with_children = read_children_variable();
 	value = getenv(RAW_FDS_VARIABLE);
-	if (value == NULL)
+	if (value == NULL && !with_children)
 		return;
+	s = state_page();
+	if (s == NULL) {
+		children.capacity = 0;
+		goto out;
+	}
+	state = s;
+	if (value == NULL)
+		goto out;
 	fd = strtol(value, &comma, 10);
 	alive_fd = *comma == ',' ? strtol(comma + 1, NULL, 10) : -1;
 	unsetenv(RAW_FDS_VARIABLE);
-	restore_preload();
+	if (!with_children)
+		restore_preload();
 	if (map_recording((int)fd)) {
 		close((int)fd);
 		keep_alive_fd((int)alive_fd);
-		begin();
+		begin(s);
 	}
+out:
 	errno = saved_errno;
 }
 
@@ -226,6 +336,17 @@ out:
 	return have;
 }
 
+static KMEM_ALWAYS_INLINE bool is_recorded(struct log_state *s)
+{
+	return atomic_load_explicit(&s->recording, memory_order_relaxed) ||
+	       (KMEM_UNLIKELY(children.capacity != 0) && record_child(s));
+}
+
+static uint32_t take_thread_number(void)
+{
+	return 1 + atomic_fetch_add_explicit(&header->threads, 1, memory_order_relaxed);
+}
+
 void log_event(enum raw_op op, unsigned int align_log2, const void *ptr,
 	       size_t size_bytes, const void *old_ptr)
 {
@@ -233,11 +354,10 @@ void log_event(enum raw_op op, unsigned int align_log2, const void *ptr,
 	struct raw_event *e;
 	uint64_t slot;
 
-	if (!atomic_load_explicit(&s->recording, memory_order_relaxed))
+	if (!is_recorded(s))
 		return;
 	if (KMEM_UNLIKELY(thread_number == 0))
-		thread_number = 1 + atomic_fetch_add_explicit(&header->threads, 1,
-							      memory_order_relaxed);
+		thread_number = take_thread_number();
 	/* Relaxed is enough, and orders what must be ordered: see raw.h. */
 	slot = atomic_fetch_add_explicit(&header->next, 1, memory_order_relaxed);
 	if (KMEM_UNLIKELY(slot >=
@@ -250,4 +370,21 @@ void log_event(enum raw_op op, unsigned int align_log2, const void *ptr,
 	e->old_ptr = (uintptr_t)old_ptr;
 	atomic_store_explicit(&e->what, raw_what(op, align_log2, thread_number - 1),
 			      memory_order_release);
+}
+
+uint32_t log_thread_create(void)
+{
+	uint32_t number;
+
+	if (!is_recorded(state))
+		return 0;
+	number = take_thread_number();
+	log_event(RAW_THREAD_CREATE, 0, (const void *)(uintptr_t)number, 0, NULL);
+	return number;
+}
+
+void log_thread_begin(uint32_t number)
+{
+	thread_number = number;
+	log_event(RAW_THREAD_BEGIN, 0, (const void *)(uintptr_t)pthread_self(), 0, NULL);
 }

@@ -18,4 +18,12 @@ void log_attach(void);
 void log_event(enum raw_op op, unsigned int align_log2, const void *ptr,
 	       size_t size_bytes, const void *old_ptr);
 
+/*
+ * A thread is about to be created: takes a number for it and logs that. 0 when
+ * this process is not being recorded; else what log_thread_begin() wants.
+ */
+uint32_t log_thread_create(void);
+/* In the new thread, before anything else. */
+void log_thread_begin(uint32_t number);
+
 #endif /* KMEMBENCH_RECORDER_LOG_H */

@@ -25,6 +25,9 @@
  *     RAW_REALLOC_END after it, which says what became of the block: moved or
  *     kept (address), freed (no address, size 0) or untouched because the call
  *     failed (no address, a size).
+ *   - A thread's creator takes a slot before pthread_create() (RAW_THREAD_CREATE,
+ *     with the number that the new thread will have), the new thread one when it
+ *     begins, whoever joins it one after pthread_join() has returned.
  */
 #ifndef KMEMBENCH_RECORDER_RAW_H
 #define KMEMBENCH_RECORDER_RAW_H
@@ -36,9 +39,13 @@
 /* "FILE,ALIVE": two open descriptors. ALIVE is the end of a pipe that the recorder keeps
  * open and that exec closes: so kmembench sees a program replace itself. */
 #define RAW_FDS_VARIABLE "KMEMBENCH_RECORD_FDS"
-#define RAW_MAGIC	 "KMBRAW01"
-#define RAW_LIBRARY	 "libkmembench-record.so"
-#define RAW_HEADER_BYTES 65536 /* a multiple of every page size in use */
+/* "CAPACITY,FOLDER", with 'record --children': a process that comes from the recorded one
+ * by fork or exec makes a recording of its own there, "PID-N", at its first event. N
+ * counts the programs that the process became. */
+#define RAW_CHILDREN_VARIABLE "KMEMBENCH_RECORD_CHILDREN"
+#define RAW_MAGIC	      "KMBRAW02"
+#define RAW_LIBRARY	      "libkmembench-record.so"
+#define RAW_HEADER_BYTES      65536 /* a multiple of every page size in use */
 
 enum raw_op {
 	RAW_NONE, /* slot taken, event never written: the program was killed in between */
@@ -48,6 +55,9 @@ enum raw_op {
 	RAW_REALLOC_BEGIN,
 	RAW_REALLOC_END,
 	RAW_FREE,
+	RAW_THREAD_CREATE, /* ptr: number of the new thread, plus one */
+	RAW_THREAD_BEGIN,  /* ptr: pthread_self() */
+	RAW_THREAD_JOIN,   /* ptr: the pthread_t that was joined */
 	NR_RAW_OPS,
 };
 
@@ -67,6 +77,9 @@ struct raw_header {
 	_Atomic uint32_t threads;   /* that had an event */
 	_Atomic uint32_t disk_full; /* 1: no storage beyond `populated` could be had */
 	_Atomic uint64_t populated; /* slots with storage: only these may be touched */
+	/* CLOCK_MONOTONIC; 0: not yet, or the program did not get to its end. */
+	_Atomic uint64_t begun_ns, ended_ns;
+	char program[24]; /* short name; 0-terminated */
 	/* On a line of its own: every event of every thread adds to it. Counts on past
 	 * the last slot, so that the number of lost events is known. */
 	KMEM_CACHELINE_ALIGNED _Atomic uint64_t next;

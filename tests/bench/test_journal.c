@@ -52,11 +52,17 @@ static int remember(size_t cell, unsigned int block, json_t *entry, void *arg)
 
 static void append(struct journal *j, size_t cell, unsigned int block)
 {
-	json_t *entry = json_pack("{s:i}", "real_time", 12);
+	json_t *cells = json_pack("[[I, {s:i}], [I, {s:i}]]", (json_int_t)cell,
+				  "real_time", 12, (json_int_t)cell + 100, "real_time",
+				  13);
 
-	assert_int_equal(journal_append(j, cell, block, entry), 0);
-	json_decref(entry);
+	assert_int_equal(journal_append(j, block, cells), 0);
+	json_decref(cells);
 }
+
+static const struct journal_identity ours = {0xabcdef0123456789u, "abc 0123"};
+static const struct journal_identity another_plan = {8, "abc 0123"};
+static const struct journal_identity another_build = {0xabcdef0123456789u, "abc 4567"};
 
 static void test_resume(void **state)
 {
@@ -65,24 +71,24 @@ static void test_resume(void **state)
 	uint64_t seed = 0;
 
 	(void)state;
-	assert_int_equal(journal_create(&j, out, 0xabcdef0123456789u, 42), 0);
+	assert_int_equal(journal_create(&j, out, &ours, 42), 0);
 	append(&j, 3, 0);
 	append(&j, 1, 2);
 	journal_close(&j, true);
-	assert_int_equal(journal_create(&j, out, 1, 1), -EEXIST);
+	assert_int_equal(journal_create(&j, out, &ours, 1), -EEXIST);
 	assert_non_null(strstr(kmem_last_error(), "--resume"));
-	assert_int_equal(
-		journal_resume(&j, out, 0xabcdef0123456789u, &seed, remember, &seen), 0);
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
 	assert_int_equal(seed, 42);
-	assert_int_equal(seen.count, 2);
-	assert_int_equal(seen.cell[1], 1);
-	assert_int_equal(seen.block[1], 2);
+	assert_int_equal(seen.count, 4);
+	assert_int_equal(seen.cell[2], 1);
+	assert_int_equal(seen.block[2], 2);
+	assert_int_equal(seen.cell[3], 101);
+	assert_int_equal(seen.block[3], 2);
 	append(&j, 4, 0);
 	journal_close(&j, true);
 	memset(&seen, 0, sizeof(seen));
-	assert_int_equal(
-		journal_resume(&j, out, 0xabcdef0123456789u, &seed, remember, &seen), 0);
-	assert_int_equal(seen.count, 3);
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
+	assert_int_equal(seen.count, 6);
 	journal_close(&j, false);
 	assert_int_not_equal(access(path, F_OK), 0);
 }
@@ -95,20 +101,20 @@ static void test_torn_line_is_dropped(void **state)
 	FILE *file;
 
 	(void)state;
-	assert_int_equal(journal_create(&j, out, 7, 1), 0);
+	assert_int_equal(journal_create(&j, out, &ours, 1), 0);
 	append(&j, 0, 0);
 	journal_close(&j, true);
 	file = fopen(path, "a");
-	fputs("{\"cell\": 1, \"block\": 0, \"entry\": {\"real", file);
+	fputs("{\"block\": 1, \"cells\": [[0, {\"real", file);
 	fclose(file);
-	assert_int_equal(journal_resume(&j, out, 7, &seed, remember, &seen), 0);
-	assert_int_equal(seen.count, 1);
-	append(&j, 2, 0); /* takes the torn line's place */
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
+	assert_int_equal(seen.count, 2);
+	append(&j, 2, 1); /* takes the torn line's place */
 	journal_close(&j, true);
 	memset(&seen, 0, sizeof(seen));
-	assert_int_equal(journal_resume(&j, out, 7, &seed, remember, &seen), 0);
-	assert_int_equal(seen.count, 2);
-	assert_int_equal(seen.cell[1], 2);
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
+	assert_int_equal(seen.count, 4);
+	assert_int_equal(seen.cell[2], 2);
 	journal_close(&j, false);
 }
 
@@ -120,16 +126,51 @@ static void test_refusals(void **state)
 	FILE *file;
 
 	(void)state;
-	assert_int_equal(journal_resume(&j, out, 7, &seed, remember, &seen), -ENOENT);
-	assert_int_equal(journal_create(&j, out, 7, 1), 0);
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), -ENOENT);
+	assert_int_equal(journal_create(&j, out, &ours, 1), 0);
 	journal_close(&j, true);
-	assert_int_equal(journal_resume(&j, out, 8, &seed, remember, &seen), -EINVAL);
+	assert_int_equal(journal_resume(&j, out, &another_plan, &seed, remember, &seen),
+			 -EINVAL);
 	assert_non_null(strstr(kmem_last_error(), "another plan"));
+	assert_int_equal(journal_resume(&j, out, &another_build, &seed, remember, &seen),
+			 -EINVAL);
+	assert_non_null(strstr(kmem_last_error(), "another build"));
 	file = fopen(path, "w");
 	fputs("hello\n", file);
 	fclose(file);
-	assert_int_equal(journal_resume(&j, out, 7, &seed, remember, &seen), -EINVAL);
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), -EINVAL);
 	assert_non_null(strstr(kmem_last_error(), "not a journal"));
+}
+
+/* A second run into the same file, while the first one writes. */
+static void test_one_writer_at_a_time(void **state)
+{
+	struct journal j = {0}, other = {0};
+	struct seen seen = {0};
+	uint64_t seed = 0;
+
+	(void)state;
+	assert_int_equal(journal_create(&j, out, &ours, 1), 0);
+	assert_int_equal(journal_resume(&other, out, &ours, &seed, remember, &seen),
+			 -EBUSY);
+	assert_non_null(strstr(kmem_last_error(), "another process"));
+	journal_close(&j, true);
+	assert_int_equal(journal_resume(&other, out, &ours, &seed, remember, &seen), 0);
+	journal_close(&other, false);
+}
+
+static void test_build_names_the_program(void **state)
+{
+	char *a = journal_build("abc"), *b = journal_build("abc"),
+	     *c = journal_build("d");
+
+	(void)state;
+	assert_string_equal(a, b);
+	assert_int_equal(strncmp(a, "abc ", 4), 0);
+	assert_string_not_equal(a, c);
+	free(a);
+	free(b);
+	free(c);
 }
 
 int main(void)
@@ -139,6 +180,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_torn_line_is_dropped, make_dir,
 						remove_dir),
 		cmocka_unit_test_setup_teardown(test_refusals, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_one_writer_at_a_time, make_dir,
+						remove_dir),
+		cmocka_unit_test(test_build_names_the_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,14 +71,35 @@ static void push(enum raw_op op, uint32_t thread, uint64_t ptr, uint64_t size,
 }
 
 static struct trace trace;
+static struct trace_event *events; /* of the trace, decoded */
 static struct record_summary summary;
+static struct trace_origin origin;
+
+static void open_trace(void)
+{
+	struct trace_cursor cursor;
+	uint64_t n = 0;
+
+	assert_int_equal(trace_open(trace_path, &trace), 0);
+	events = calloc(trace.header->events + 1, sizeof(*events));
+	trace_cursor_start(&cursor, &trace);
+	while (trace_next(&cursor, &events[n]))
+		n++;
+	assert_int_equal(n, trace.header->events);
+}
+
+static void close_trace(void)
+{
+	trace_close(&trace);
+	free(events);
+}
 
 static void convert(void)
 {
 	memset(&summary, 0, sizeof(summary));
-	if (record_convert(trace_path, raw, raw_count, 64, -1, &summary) != 0)
+	if (record_convert(trace_path, raw, raw_count, 64, -1, &origin, &summary) != 0)
 		fail_msg("%s", kmem_last_error());
-	assert_int_equal(trace_open(trace_path, &trace), 0);
+	open_trace();
 	assert_int_equal(trace.header->events, summary.events);
 	assert_int_equal(trace.header->unknown_frees, summary.unknown_frees);
 }
@@ -86,7 +107,7 @@ static void convert(void)
 static void expect(uint64_t i, enum trace_op op, unsigned int thread, uint32_t id,
 		   uint64_t size, unsigned int align_log2)
 {
-	const struct trace_event *e = &trace.events[i];
+	const struct trace_event *e = &events[i];
 
 	assert_true(i < trace.header->events);
 	assert_int_equal(e->op, op);
@@ -118,7 +139,7 @@ static void test_operations(void **state)
 	expect(3, TRACE_FREE, 1, 0, 0, 0);
 	expect(4, TRACE_MALLOC, 1, 3, 0, 0);
 	expect(5, TRACE_FREE, 0, 1, 0, 0);
-	trace_close(&trace);
+	close_trace();
 }
 
 /* While one thread is in realloc(), another is given the address it left. */
@@ -139,7 +160,7 @@ static void test_realloc_gives_its_address_away(void **state)
 	expect(3, TRACE_FREE, 1, 0, 0, 0);
 	expect(4, TRACE_FREE, 0, 1, 0, 0);
 	assert_int_equal(summary.implied_frees + summary.unknown_frees, 0);
-	trace_close(&trace);
+	close_trace();
 }
 
 static void test_realloc_ends(void **state)
@@ -163,7 +184,7 @@ static void test_realloc_ends(void **state)
 	expect(2, TRACE_FREE, 0, 0, 0, 0);
 	expect(3, TRACE_MALLOC, 0, 1, 7, 0);
 	assert_int_equal(summary.unknown_frees, 1);
-	trace_close(&trace);
+	close_trace();
 }
 
 static void test_gaps(void **state)
@@ -188,7 +209,43 @@ static void test_gaps(void **state)
 	assert_int_equal(summary.unknown_frees, 1);
 	assert_int_equal(summary.implied_frees, 1);
 	assert_int_equal(summary.torn_events, 4);
-	trace_close(&trace);
+	close_trace();
+}
+
+/* Creation and joining become edges where both sides have events. */
+static void test_thread_edges(void **state)
+{
+	(void)state;
+	start();
+	push(RAW_THREAD_BEGIN, 0, 0x7000, 0, 0);
+	push(RAW_THREAD_CREATE, 0, 1 + 1, 0, 0); /* by who has done nothing: no edge */
+	push(RAW_MALLOC, 0, 0x1000, 10, 0);
+	push(RAW_MALLOC, 0, 0x2000, 20, 0);
+	push(RAW_THREAD_CREATE, 0, 2 + 1, 0, 0);
+	push(RAW_FREE, 0, 0x2000, 0, 0);
+	push(RAW_THREAD_BEGIN, 2, 0x7002, 0, 0);
+	push(RAW_THREAD_CREATE, 2, 3 + 1, 0, 0); /* hands on what it waits for itself */
+	push(RAW_THREAD_BEGIN, 3, 0x7003, 0, 0);
+	push(RAW_MALLOC, 3, 0x3000, 30, 0);
+	push(RAW_THREAD_JOIN, 0, 0x7003, 0, 0);
+	push(RAW_THREAD_JOIN, 0, 0x7002, 0, 0); /* it never allocated */
+	push(RAW_THREAD_JOIN, 0, 0x7777, 0, 0); /* nobody knows it */
+	push(RAW_FREE, 0, 0x1000, 0, 0);
+	push(RAW_THREAD_BEGIN, 1, 0x7003, 0, 0); /* the pthread_t again */
+	push(RAW_MALLOC, 1, 0x4000, 40, 0);
+	push(RAW_THREAD_JOIN, 3, 0x7003, 0, 0);
+	convert();
+	assert_int_equal(trace.header->events, 9);
+	assert_int_equal(trace.header->threads, 3);
+	expect(3, TRACE_AFTER, 1, 0, 2, 0); /* thread 3, after two events of thread 0 */
+	expect(4, TRACE_MALLOC, 1, 2, 30, 0);
+	expect(5, TRACE_AFTER, 0, 1, 2, 0);
+	expect(6, TRACE_FREE, 0, 0, 0, 0);
+	expect(7, TRACE_MALLOC, 2, 3, 40, 0);
+	expect(8, TRACE_AFTER, 1, 2, 1, 0);
+	assert_int_equal(trace.tally[0].edges + trace.tally[1].edges, 3);
+	assert_int_equal(summary.torn_events, 0);
+	close_trace();
 }
 
 static void test_nothing_seen(void **state)
@@ -196,8 +253,9 @@ static void test_nothing_seen(void **state)
 	(void)state;
 	start();
 	push(RAW_FREE, 0, 0x9000, 0, 0);
-	assert_int_equal(record_convert(trace_path, raw, raw_count, 1, -1, &summary),
-			 -ENOTSUP);
+	assert_int_equal(
+		record_convert(trace_path, raw, raw_count, 1, -1, &origin, &summary),
+		-ENOTSUP);
 	assert_non_null(strstr(kmem_last_error(), "malloc of its own"));
 	assert_int_equal(access(trace_path, F_OK), -1);
 }
@@ -213,10 +271,11 @@ static void test_too_many_threads(void **state)
 		atomic_init(&many[i].what, raw_what(RAW_MALLOC, 0, n - 1 - i));
 		many[i].ptr = 16 * (i + 1);
 	}
-	assert_int_equal(record_convert(trace_path, many, n, n, -1, &summary),
+	assert_int_equal(record_convert(trace_path, many, n, n, -1, &origin, &summary),
 			 -EOVERFLOW);
 	assert_int_equal(access(trace_path, F_OK), -1);
-	assert_int_equal(record_convert(trace_path, many, n - 1, n, -1, &summary), 0);
+	assert_int_equal(
+		record_convert(trace_path, many, n - 1, n, -1, &origin, &summary), 0);
 	assert_int_equal(summary.threads, RECORD_THREADS_MAX);
 	free(many);
 }
@@ -259,14 +318,15 @@ static void test_against_a_model(void **state)
 		};
 		id_at[a] = op == RAW_MALLOC ? id_at[a] : 0;
 	}
-	assert_int_equal(record_convert(trace_path, many, EVENTS, THREADS, -1, &summary),
-			 0);
+	assert_int_equal(
+		record_convert(trace_path, many, EVENTS, THREADS, -1, &origin, &summary),
+		0);
 	assert_int_equal(summary.live_bytes_max, peak);
 	assert_int_equal(summary.implied_frees + summary.unknown_frees, 0);
-	assert_int_equal(trace_open(trace_path, &trace), 0);
+	open_trace();
 	assert_int_equal(trace.header->events, n);
-	assert_memory_equal(trace.events, expected, n * sizeof(*expected));
-	trace_close(&trace);
+	assert_memory_equal(events, expected, n * sizeof(*expected));
+	close_trace();
 	free(expected);
 	free(many);
 }
@@ -295,7 +355,8 @@ static void test_damage(void **state)
 						     : rng_next(&rng) >> 10;
 			many[i].old_ptr = rng_below(&rng, 40) * 16;
 		}
-		if (record_convert(trace_path, many, EVENTS, 4, -1, &summary) != 0)
+		if (record_convert(trace_path, many, EVENTS, 4, -1, &origin, &summary) !=
+		    0)
 			fail_msg("seed %llu: %s", (unsigned long long)seed,
 				 kmem_last_error());
 	}
@@ -369,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_realloc_gives_its_address_away),
 		cmocka_unit_test(test_realloc_ends),
 		cmocka_unit_test(test_gaps),
+		cmocka_unit_test(test_thread_edges),
 		cmocka_unit_test(test_nothing_seen),
 		cmocka_unit_test(test_too_many_threads),
 		cmocka_unit_test(test_against_a_model),

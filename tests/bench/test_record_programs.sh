@@ -33,7 +33,8 @@ exits() {
 	got=$?
 	[ $got -eq "$want" ] || { echo "exit status $got, not $want"; cat out err; return 1; }
 }
-record() { "$kmembench" record "$@"; }
+# The recorder's cost is measured where that is tested.
+record() { "$kmembench" record --no-cost "$@"; }
 counts() { python3 "$here/programs/trace_counts.py" "$1" >counts; }
 has() { grep -qx -- "$1" counts || { echo "no line '$1' in:"; cat counts; return 1; }; }
 hasnt() { ! grep -E -- "$1" counts; }
@@ -56,7 +57,7 @@ for line in \
 	"remote-free 70003 0 2000" "malloc 50001 0 1" "realloc 150006 0 1" \
 	"realloc 150030 0 1" "free 150030 0 1" "malloc 51001 0 1" "realloc 51021 0 1" \
 	"free 51021 0 1" "memalign 60001 8 1" "memalign 61440 12 2" "free 61440 0 2" \
-	"memalign 60003 6 1" "memalign 60007 12 1" "unknown 0" "threads 3"; do
+	"memalign 60003 6 1" "memalign 60007 12 1" "unknown 0" "threads 3" "program allocates" "measured 0 1 1" "after 0 0 4"; do
 	ok "known: $line" has "$line"
 done
 ok "blocks that were never freed stay" hasnt '^free 70009 '
@@ -64,6 +65,12 @@ ok "failed calls are not recorded" hasnt '^(malloc|realloc) [0-9]{12}'
 ok "no free was missed" says_not warning
 ok "the summary is one line on standard error" test "$(wc -l <err)" -eq 1 -a ! -s out
 ok "nothing but the trace is left" only_files allocates counts err out t
+ok "the recorder's cost" exits 0 "$kmembench" record -o t -- ./allocates known
+if grep -q 'the recorder takes' err; then
+	ok "is in the trace" eval 'counts t && has "measured 1 1 1"'
+else
+	skip "is in the trace" "a sanitized program cannot be recorded"
+fi
 
 # --- order over threads ---
 for threads in 2 8; do
@@ -80,6 +87,30 @@ ok "the parent is recorded throughout" has "malloc 80003 0 20"
 ok "memory that a child freed too is freed once" has "free 80001 0 1"
 ok "children are not recorded" hasnt ' 80009 '
 ok "no free was missed in the parent" says_not warning
+ok "forks while threads allocate" exits 0 record -o t -- ./allocates forks
+ok "leave a sound trace" counts t
+ok "with every event of the parent" has "malloc 60301 0 10"
+ok "and none of the children" hasnt ' (60101|70003|70001) '
+ok "no address was live twice then" says_not warning
+ok "children may be recorded" exits 0 record --children -o t -- ./allocates forks
+ok "the parent's trace is the same" eval 'counts t && has "malloc 60301 0 10" && hasnt " 60101 "'
+ok "there is a trace for each child" test "$(ls t.* | wc -l)" -eq 14
+forked=0 spawned=0
+for child in t.*; do
+	counts "$child" || break
+	has "malloc 60101 0 20" >/dev/null && has "remote-free 70003 0 2000" >/dev/null &&
+		forked=$((forked + 1))
+	has "malloc 70001 0 1000" >/dev/null && has "threads 3" >/dev/null && spawned=$((spawned + 1))
+done
+ok "those by fork, with their threads" test $forked -eq 12
+ok "and those by vfork and posix_spawn" test $spawned -eq 2
+ok "nothing else is left" test "$(ls -A | grep -vc '^t')" -eq 4
+rm -f t t.*
+ok "a program that becomes another one" exits 0 record --children -o t -- ./allocates exec
+ok "is recorded as both" eval 'counts t && has "malloc 90001 0 100" &&
+	counts t.* && has "malloc 80009 0 1000"'
+ok "and nobody is warned" says_not "replaced itself"
+rm -f t.*
 ok "a program that replaces itself" exits 0 record -o t -- ./allocates exec
 ok "its trace ends there" counts t
 ok "it is recorded before that" has "malloc 90001 0 100"
@@ -91,7 +122,7 @@ ok "the caller's own LD_PRELOAD comes back" \
 ok "and was not taken for a failure" says_not "exited with 2"
 
 # --- bad ends ---
-for end in crash:SIGSEGV kill:SIGKILL; do
+for end in crash:SIGSEGV kill:SIGKILL abort:SIGABRT; do
 	rm -f t
 	ok "a program that ends by ${end#*:}" exits 0 record -o t -- ./allocates ${end%:*}
 	ok "is said to have" says "was killed by ${end#*:}"
@@ -173,6 +204,41 @@ ok "replay" exits 0 "$kmembench" replay t -a glibc --reps 1 --time 0.01 -o repla
 ok "has the recorded threads" grep -Eq '"threads": ?3' replay.json
 truncate -s -1 t
 ok "replay refuses a cut trace" exits 2 "$kmembench" replay t -a glibc
+
+# --- import and fit ---
+debug=$(ldconfig -p 2>/dev/null | awk '/libc_malloc_debug.so.0/ && /x86-64|AArch64/ {print $NF; exit}')
+[ -n "$debug" ] || debug=$(find /lib /usr/lib -name libc_malloc_debug.so.0 2>/dev/null | head -n 1)
+if [ -n "$debug" ]; then
+	MALLOC_TRACE=$dir/log LD_PRELOAD=$debug ./allocates mtrace
+	ok "import of glibc's mtrace log" exits 0 "$kmembench" import log -o t
+	ok "is a sound trace" counts t
+	for line in "malloc 70001 0 100" "free 70001 0 100" "realloc 90001 0 1" "free 90001 0 1" \
+		"malloc 3000 0 1" "malloc 60003 0 1" "malloc 70009 0 1" "unknown 0" "threads 1"; do
+		ok "mtrace: $line" has "$line"
+	done
+	ok "which can be replayed" exits 0 "$kmembench" replay t -a glibc --reps 1 --time 0.01 -o replay.json
+else
+	skip "import of glibc's mtrace log" "no libc_malloc_debug.so.0"
+fi
+printf '%s\n' 'malloc(24) = 0x1000' 'malloc(' >log
+ok "a bad line is refused" exits 2 "$kmembench" import log -o t2
+ok "by its number" says "line 2: argument 1 of 'malloc' is missing or no number"
+ok "and leaves no trace" test ! -e t2
+ok "unless told to go on" exits 0 "$kmembench" import log -o t2 --keep-going --format ltrace
+ok "which says what was left out" says "1 bad lines were left out, the first: 'log', line 2"
+ok "import wants an output" exits 2 "$kmembench" import log
+ok "import knows its formats" exits 2 "$kmembench" import log -o t2 --format strace
+ok "record a program to fit" exits 0 record -o t -- ./allocates churn 2
+ok "fit" exits 0 "$kmembench" fit t -o model
+ok "says what it found" says "threads"
+ok "fit wants an output" exits 2 "$kmembench" fit t
+ok "fit refuses what is no trace" exits 2 "$kmembench" fit data -o model
+ok "fit bounds the cells" exits 2 "$kmembench" fit t -o model --cells 5000
+ok "few cells" exits 0 "$kmembench" fit t -o few --cells 40
+ok "are few" test "$(grep -c '^cell' few)" -le 40
+ok "the model runs" exits 0 "$kmembench" run -a slab -w empirical --param "model=$dir/model" \
+	-t 2 --reps 1 --time 0.01 -o empirical.json
+ok "and counts its hand-overs" grep -q '"handovers"' empirical.json
 
 # --- exec ---
 ok "exec under glibc" exits 3 "$kmembench" exec -a glibc -- ./allocates fail

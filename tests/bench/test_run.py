@@ -75,6 +75,15 @@ def test_results(tmp):
           list(tmp.iterdir()))
     check(root["context"]["kmembench"]["complete"], "the file says it is complete")
 
+    slices = [e["kmembench"]["slices"] for e in entries]
+    check(all(s["reference"] == "glibc" and s["rotation"] == 0 and len(s["ns_per_op"]) >= 5
+              for s in slices), "slices are kept", slices[0])
+    check(len({(e["threads"], e["repetition_index"], len(s["ns_per_op"]))
+               for e, s in zip(entries, slices)}) == 4, "a block's cells have the same rounds")
+    context = root["context"]["kmembench"]
+    check(context["method"] == "slices" and context["layout"] == "random" and
+          "precision_pct" not in context, "the context says how it was measured", context)
+
     result = run("compare", out, "--baseline", "glibc", "--json")
     check(result.returncode == 0, "compare exits with 0", result.stderr)
     cells = json.loads(result.stdout)["cells"]
@@ -229,6 +238,60 @@ def test_more_threads_than_cpus(tmp):
     check(rate[8] < 2 * rate[1], "threads that share a CPU share its rate", rate)
 
 
+def test_methods(tmp):
+    """Plain repetitions, fixed layouts, blocks until precise, several rotations."""
+    out = tmp / "p.json"
+    result = run("run", "-a", "glibc,null", "-w", "pair", "--method", "plain", "-o", out, *FAST)
+    entries = load(out)["benchmarks"]
+    check(result.returncode == 0 and not any("slices" in e["kmembench"] for e in entries) and
+          load(out)["context"]["kmembench"]["method"] == "plain", "--method plain", result.stderr)
+    result = run("run", "-a", "glibc,null", "-w", "pair", "--layout", "fixed", "-o", out, *FAST)
+    layouts = [e["kmembench"]["layout"] for e in load(out)["benchmarks"]]
+    check(result.returncode == 0 and not any(x["aslr"] for x in layouts) and
+          len({x["env_bytes"] for x in layouts}) == 1, "--layout fixed", layouts)
+    result = run("run", "-a", "glibc,null", "-w", "pair", "-o", out, *FAST)
+    layouts = [e["kmembench"]["layout"] for e in load(out)["benchmarks"]]
+    check(len({x["env_bytes"] for x in layouts}) > 1, "--layout random pads", layouts)
+    result = run("run", "-a", "glibc,null", "-w", "pair", "--precision", "1000", "-o", out,
+                 *FAST[2:])
+    root = load(out)
+    check(result.returncode == 0 and len(root["benchmarks"]) == 20 and
+          root["context"]["kmembench"]["precision_pct"] == 1000 and
+          root["context"]["kmembench"]["reps"] == 10, "ten blocks when that is precise enough",
+          result.stderr)
+    many = ",".join(["glibc", "null", "freelist", "slab:percpu=off"] +
+                    [f"slab:percpu=on,limit={n}" for n in range(20, 29)])
+    result = run("run", "-a", many, "-w", "pair", "-o", out, *FAST)
+    entries = load(out)["benchmarks"]
+    rotations = {e["kmembench"]["slices"]["rotation"] for e in entries}
+    along = [e for e in entries if e["kmembench"]["slices"]["rotation"] > 0]
+    check(result.returncode == 0 and rotations == {0, 1} and len(entries) == 26 and
+          all("reference_ns_per_op" in e["kmembench"]["slices"] for e in along) and
+          not any("reference_ns_per_op" in e["kmembench"]["slices"] for e in entries
+                  if e not in along), "the reference runs along in a second rotation",
+          result.stderr)
+    refused("a baseline that does not run", ["run", "-a", "slab,null", "-w", "pair", "--baseline",
+                                             "glib"], "'glib'")
+    refused("an unknown method", ["run", "-a", "null", "-w", "pair", "--method", "fast"], "slices")
+    refused("an unknown layout", ["run", "-a", "null", "-w", "pair", "--layout", "x"], "random")
+
+
+def test_same_library_twice(tmp):
+    """A smoke test of the whole way: an allocator against itself is not far from itself."""
+    a, b = tmp / "a.so", tmp / "b.so"
+    found = [p for p in pathlib.Path("/usr/lib").glob("*/libmimalloc.so.2*") if p.is_file()]
+    if not found:
+        return
+    a.write_bytes(found[0].read_bytes())
+    b.write_bytes(found[0].read_bytes())
+    out = tmp / "aa.json"
+    result = run("run", "--library", f"A={a}", "--library", f"B={b}", "-a", "A,B", "-w", "wset",
+                 "--reps", "6", "--time", "0.01", "--latency-time", "0.001", "--memory-time", "0",
+                 "-q", "-o", out)
+    row = json.loads(run("compare", out, "--baseline", "A", "--json").stdout)["cells"][0]
+    check(result.returncode == 0 and 0.85 < row["ratio"] < 1.15, "A against A", row)
+
+
 def test_environment(tmp):
     out = tmp / "e.json"
     result = run("run", "-a", "jemalloc", "-w", "pair", "-o", out, *FAST,
@@ -239,9 +302,10 @@ def test_environment(tmp):
           result.stderr)
 
 
-def library(tmp, kind):
-    path = tmp / f"{kind.lower()}.so"
-    subprocess.run(["cc", "-O1", "-fno-builtin", "-shared", "-fPIC", f"-D{kind}", "-o", path,
+def library(tmp, kind, after=1000):
+    path = tmp / f"{kind.lower()}{after}.so"
+    subprocess.run(["cc", "-O1", "-fno-builtin", "-shared", "-fPIC", f"-D{kind}",
+                    f"-DAFTER={after}", "-o", path,
                     HERE / "programs" / "bad_malloc.c"], check=True)
     return path
 
@@ -262,6 +326,23 @@ def test_bad_cells(tmp):
         check(len(bad) == 1 and bad[0]["error_occurred"] and
               bad[0]["kmembench"]["status"] == "failed", f"{kind}: marked failed", bad)
         check(len(good) == 2 and all(e["real_time"] > 0 for e in good), f"{kind}: the others ran")
+    # In the midst of the rounds: the others have slices before and after.
+    out = tmp / "late.json"
+    result = run("run", "--library", f"bad={library(tmp, 'CRASH', 1000000)}", "-a",
+                 "glibc,bad,null", "-w", "pair", "-o", out, "--reps", "2", "--time", "0.05",
+                 "--latency-time", "0.001", "--memory-time", "0", "-q")
+    entries = load(out)["benchmarks"]
+    good = [e for e in entries if not e.get("error_occurred")]
+    check(result.returncode == 3 and len(entries) == 5 and len(good) == 4 and
+          all(min(e["kmembench"]["slices"]["ns_per_op"]) > 0 for e in good),
+          "a crash in the midst of a rotation is one allocator's", result.stderr)
+    # The reference itself: the others are measured, and have nothing to compare with.
+    result = run("run", "--library", f"bad={library(tmp, 'CRASH', 1000000)}", "-a",
+                 "bad,glibc,null", "--baseline", "bad", "-w", "pair", "-o", out, "--time", "0.05",
+                 "--latency-time", "0.001", "--memory-time", "0", "-q")
+    good = [e for e in load(out)["benchmarks"] if not e.get("error_occurred")]
+    check(result.returncode == 3 and len(good) == 20, "nor does a reference take others along",
+          f"{len(good)} {result.stderr}")
     result = run("run", "--library", f"bad={library(tmp, 'OVERLAP')}", "-a", "bad", "-w", "wset",
                  "--check", *FAST)
     check(result.returncode == 3 and "offset" in result.stderr,
@@ -275,7 +356,7 @@ def test_bad_cells(tmp):
 def test_interrupt(tmp):
     out = tmp / "i.json"
     args = ["run", "-a", "glibc,null", "-w", "pair", "-s", "16,64", "--reps", "5", "--time",
-            "0.05", "-o", str(out), "--seed", "7"]
+            "0.1", "-o", str(out), "--seed", "7"]
     process = subprocess.Popen([PROGRAM, *args], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
                                text=True)
     journal = tmp / "i.json.journal"
@@ -288,8 +369,12 @@ def test_interrupt(tmp):
     _, errors = process.communicate(timeout=30)
     check(process.returncode == 3 and "--resume" in errors, "Ctrl-C says how to go on", errors)
     partial = load(out)
-    check(not partial["context"]["kmembench"]["complete"] and len(partial["benchmarks"]) >= 3,
-          "finished cells are kept and marked incomplete")
+    check(not partial["context"]["kmembench"]["complete"] and len(partial["benchmarks"]) >= 6,
+          "finished blocks are kept and marked incomplete")
+    pairs = {}
+    for entry in partial["benchmarks"]:
+        pairs.setdefault((entry["family_index"], entry["repetition_index"]), []).append(entry)
+    check(all(len(block) == 2 for block in pairs.values()), "only whole blocks are kept", pairs)
     result = run(*args)
     check(result.returncode == 2 and "--resume" in result.stderr,
           "a second start does not overwrite them", result.stderr)
@@ -341,7 +426,8 @@ def test_help(_):
 def main():
     for test in (test_help, test_refusals, test_results, test_every_workload, test_bad_cells,
                  test_interrupt, test_interrupted_recording, test_sweep, test_job_files,
-                 test_output, test_memory, test_more_threads_than_cpus, test_environment):
+                 test_output, test_memory, test_more_threads_than_cpus, test_environment,
+                 test_methods, test_same_library_twice):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 test(pathlib.Path(folder))

@@ -134,7 +134,25 @@ static void merging_is_adding(void **state)
 	assert_int_equal(parts[0].count, whole.count);
 	assert_int_equal(parts[0].min, whole.min);
 	assert_int_equal(parts[0].max, whole.max);
-	assert_true(fabs(parts[0].sum - whole.sum) < 1);
+	assert_int_equal(parts[0].sum, whole.sum);
+}
+
+static void counting_by_whole_buckets(void **state)
+{
+	static struct histogram h;
+
+	(void)state;
+	histogram_reset(&h);
+	for (uint64_t value = 0; value < 1000; value++)
+		histogram_add(&h, value);
+	/* Below 64 each value has a bucket; 502 lies in 500..503, which stays out. */
+	assert_int_equal(histogram_count_below(&h, 0), 0);
+	assert_int_equal(histogram_count_below(&h, 10), 10);
+	assert_int_equal(histogram_count_below(&h, 502), 500);
+	assert_int_equal(histogram_count_below(&h, 504), 504);
+	assert_int_equal(histogram_quantile_bucket(&h, 0.5), histogram_index(499));
+	assert_int_equal(histogram_count_above(&h, 0.5), 1000 - 500);
+	assert_int_equal(histogram_count_above(&h, 1), 0);
 }
 
 /* Wide bounds: the machine may be busy, and a virtual counter may be coarse. */
@@ -171,6 +189,7 @@ int main(void)
 		cmocka_unit_test(quantiles_agree_with_sorting),
 		cmocka_unit_test(edges),
 		cmocka_unit_test(merging_is_adding),
+		cmocka_unit_test(counting_by_whole_buckets),
 		cmocka_unit_test(clock_agrees_with_the_system),
 	};
 

@@ -8,9 +8,10 @@
  *   key     = mix(seed, address, size)
  *   word[i] = key + i * an odd constant       (a shorter tail: the word's first bytes)
  *
- * Two blocks that overlap therefore disagree in nearly every byte they share, a
- * block handed out twice disagrees when its size differs, and a shifted block
- * disagrees with itself. Nothing is stored beside the block: whoever knows its
+ * Two blocks that overlap therefore disagree in nearly every byte they share, and a
+ * shifted block disagrees with itself. A block handed out twice with the same size has
+ * the same stamp twice; but the stamp is spoiled when the block is freed, which the other
+ * owner finds. Nothing is stored beside the block: whoever knows its
  * address and size can verify it.
  */
 #include <string.h>
@@ -102,6 +103,16 @@ void worker_verify_moved(struct worker *w, const void *ptr, size_t length,
 void worker_verify(struct worker *w, const void *ptr, size_t size)
 {
 	worker_verify_moved(w, ptr, size, (uintptr_t)ptr, size);
+}
+
+/* As many bytes as a stamp's word has, since blocks may be shorter than one. */
+void worker_retire(struct worker *w, void *ptr, size_t size)
+{
+	unsigned char *byte = ptr;
+
+	worker_verify(w, ptr, size);
+	for (size_t i = 0; i < size && i < sizeof(uint64_t); i++)
+		byte[i] = (unsigned char)~byte[i];
 }
 
 void worker_verify_zero(struct worker *w, const void *ptr, size_t size)

@@ -39,11 +39,10 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
 	into->sum += from->sum;
 }
 
-double histogram_quantile(const struct histogram *h, double quantile)
+unsigned int histogram_quantile_bucket(const struct histogram *h, double quantile)
 {
 	uint64_t rank, seen = 0;
 	unsigned int index;
-	double value;
 
 	if (h->count == 0)
 		return 0;
@@ -58,6 +57,16 @@ double histogram_quantile(const struct histogram *h, double quantile)
 		if (seen >= rank)
 			break;
 	}
+	return index;
+}
+
+double histogram_quantile(const struct histogram *h, double quantile)
+{
+	unsigned int index = histogram_quantile_bucket(h, quantile);
+	double value;
+
+	if (h->count == 0)
+		return 0;
 	/* The last bucket also holds everything beyond it: only its maximum is known. */
 	if (index == HISTOGRAM_BUCKETS - 1 && h->max > histogram_bucket_high(index))
 		return (double)h->max;
@@ -74,5 +83,27 @@ double histogram_quantile(const struct histogram *h, double quantile)
 
 double histogram_mean(const struct histogram *h)
 {
-	return h->count == 0 ? 0 : h->sum / (double)h->count;
+	return h->count == 0 ? 0 : (double)h->sum / (double)h->count;
+}
+
+uint64_t histogram_count_below(const struct histogram *h, uint64_t value)
+{
+	uint64_t count = 0;
+
+	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		if (histogram_bucket_high(i) >= value)
+			break;
+		count += h->bucket[i];
+	}
+	return count;
+}
+
+uint64_t histogram_count_above(const struct histogram *h, double quantile)
+{
+	unsigned int at = histogram_quantile_bucket(h, quantile);
+	uint64_t count = 0;
+
+	for (unsigned int i = at + 1; i < HISTOGRAM_BUCKETS; i++)
+		count += h->bucket[i];
+	return count;
 }

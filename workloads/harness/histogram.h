@@ -26,7 +26,7 @@
 struct histogram {
 	uint64_t count;
 	uint64_t min, max; /* exact, in ticks */
-	double sum;
+	uint64_t sum;
 	uint64_t bucket[HISTOGRAM_BUCKETS];
 };
 
@@ -46,7 +46,7 @@ static KMEM_ALWAYS_INLINE void histogram_add(struct histogram *h, uint64_t value
 {
 	h->bucket[histogram_index(value)]++;
 	h->count++;
-	h->sum += (double)value;
+	h->sum += value;
 	if (value < h->min)
 		h->min = value;
 	if (value > h->max)
@@ -61,5 +61,11 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
 /* Value at a quantile in (0, 1]: the middle of the bucket it falls into; 0 when empty. */
 double histogram_quantile(const struct histogram *h, double quantile);
 double histogram_mean(const struct histogram *h);
+/* Samples in the buckets that lie below value as a whole. */
+uint64_t histogram_count_below(const struct histogram *h, uint64_t value);
+/* Samples in the buckets above the one into which the quantile falls. */
+uint64_t histogram_count_above(const struct histogram *h, double quantile);
+/* The bucket into which a quantile in (0, 1] falls; 0 when empty. */
+unsigned int histogram_quantile_bucket(const struct histogram *h, double quantile);
 
 #endif /* KMEMBENCH_HISTOGRAM_H */

@@ -3,8 +3,6 @@
 
 #include "workloads/harness/arena.h"
 
-_Static_assert((SLOTS_RING & (SLOTS_RING - 1)) == 0, "the ring is walked with a mask");
-
 struct slots *slots_new(struct worker *w, uint32_t count,
 			uint32_t (*draw)(struct rng *rng, const void *arg),
 			const void *arg)

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and writing of trace files. What a trace must be is checked in one
- * place, trace_check.c, for files that come in and for events that go out.
+ * Reading trace files. What a trace must be is checked in one place, trace_check.c,
+ * for files that come in and for events that go out.
  */
 #include "workloads/harness/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -17,78 +15,110 @@
 
 #include <kmem/error.h>
 
+#include "workloads/harness/crc32c.h"
+#include "workloads/harness/trace_codec_fast.h"
 #include "workloads/harness/trace_internal.h"
 
-static int check_header(const char *path, const struct trace_header *h,
-			uint64_t file_bytes)
-{
-	uint64_t events_bytes = file_bytes - sizeof(*h);
+const char *const trace_source_names[NR_TRACE_SOURCES] = {"recorder", "ltrace", "mtrace",
+							  "generated"};
 
-	if (memcmp(h->magic, TRACE_MAGIC, sizeof(h->magic)) != 0)
+uint32_t trace_chunk_crc(const struct trace_chunk *chunk, const void *coded)
+{
+	const uint32_t numbers[2] = {chunk->bytes, chunk->events};
+
+	return crc32c(crc32c(0, numbers, sizeof(numbers)), coded, chunk->bytes);
+}
+
+static int cut_off(const char *path, uint64_t offset, const char *what)
+{
+	return kmem_error(-EINVAL, "trace '%s' is cut off at offset %" PRIu64 ": %s",
+			  path, offset, what);
+}
+
+static int damaged(const char *path, uint64_t offset, const char *what)
+{
+	return kmem_error(-EINVAL,
+			  "trace '%s' is damaged at offset %" PRIu64
+			  ": %s; record it again",
+			  path, offset, what);
+}
+
+/* --- headers --- */
+
+/* Magic and version: which of the two formats it is, or -EINVAL with a text. */
+static int check_kind(const char *path, const unsigned char *file, uint64_t bytes)
+{
+	uint32_t version;
+
+	if (bytes < TRACE_HEADER_V1_BYTES)
+		return cut_off(path, bytes, "a header takes more");
+	if (memcmp(file, TRACE_MAGIC, 8) != 0)
 		return kmem_error(
 			-EINVAL,
 			"'%s' is no trace: the bytes at offset 0 are not '" TRACE_MAGIC
 			"'; 'kmembench record' writes traces",
 			path);
-	if (h->version != TRACE_VERSION)
+	memcpy(&version, file + offsetof(struct trace_header, version), sizeof(version));
+	if (version == 1)
+		return 1;
+	if (version != TRACE_VERSION)
 		return kmem_error(
 			-EINVAL,
 			"trace '%s' has format version %" PRIu32
-			" at offset %zu, this program reads %d: record it again",
-			path, h->version, offsetof(struct trace_header, version),
+			" at offset %zu, this program reads 1 and %d: record it again",
+			path, version, offsetof(struct trace_header, version),
 			TRACE_VERSION);
-	if (h->events > events_bytes / sizeof(struct trace_event))
-		return kmem_error(
-			-EINVAL,
-			"trace '%s' is cut off at offset %" PRIu64
-			": its header announces %" PRIu64 " events of %zu bytes",
-			path, file_bytes, h->events, sizeof(struct trace_event));
-	if (h->events * sizeof(struct trace_event) != events_bytes)
+	return TRACE_VERSION;
+}
+
+/* Version 1: 64 bytes of header, then events of 16 bytes to the end. */
+static int check_header_v1(const char *path, const unsigned char *file, uint64_t bytes,
+			   struct trace_header *h)
+{
+	uint64_t room = (bytes - TRACE_HEADER_V1_BYTES) / sizeof(struct trace_event);
+	uint64_t whole;
+
+	memset(h, 0, sizeof(*h));
+	memcpy(h, file, TRACE_HEADER_V1_BYTES - sizeof(uint64_t));
+	if (h->events > room)
+		return kmem_error(-EINVAL,
+				  "trace '%s' is cut off at offset %" PRIu64
+				  ": its header announces %" PRIu64
+				  " events of %zu bytes",
+				  path, bytes, h->events, sizeof(struct trace_event));
+	whole = TRACE_HEADER_V1_BYTES + h->events * sizeof(struct trace_event);
+	if (whole != bytes)
 		return kmem_error(
 			-EINVAL,
 			"trace '%s' has bytes after its last event, at offset %" PRIu64,
-			path, sizeof(*h) + h->events * sizeof(struct trace_event));
-	if (h->reserved != 0)
-		return kmem_error(
-			-EINVAL,
-			"trace '%s' has a reserved field set, at offset %zu: it is of a "
-			"later version",
-			path, offsetof(struct trace_header, reserved));
+			path, whole);
 	return 0;
 }
 
-/* The header's figures are what the events say; anything else is damage. */
-static int check_figures(const char *path, const struct trace_header *h)
+static int check_header_v2(const char *path, const unsigned char *file, uint64_t bytes,
+			   struct trace_header *h)
 {
-	struct trace_header actual;
-	int err = trace_check_events(path, (const struct trace_event *)(h + 1), h->events,
-				     &actual);
-	const struct {
-		const char *name;
-		size_t offset;
-		uint64_t said, found;
-	} figures[] = {
-		{"threads", offsetof(struct trace_header, threads), h->threads,
-		 actual.threads},
-		{"ids", offsetof(struct trace_header, ids), h->ids, actual.ids},
-		{"live_bytes_max", offsetof(struct trace_header, live_bytes_max),
-		 h->live_bytes_max, actual.live_bytes_max},
-		{"size_max_bytes", offsetof(struct trace_header, size_max_bytes),
-		 h->size_max_bytes, actual.size_max_bytes},
-	};
-
-	if (err != 0)
-		return err;
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(figures); i++)
-		if (figures[i].said != figures[i].found)
-			return kmem_error(
-				-EINVAL,
-				"trace '%s' says %s=%" PRIu64
-				" at offset %zu, and its events make it %" PRIu64,
-				path, figures[i].name, figures[i].said, figures[i].offset,
-				figures[i].found);
+	if (bytes < sizeof(*h))
+		return cut_off(path, bytes, "a header takes 128 bytes");
+	memcpy(h, file, sizeof(*h));
+	if (crc32c(0, h, offsetof(struct trace_header, header_crc)) != h->header_crc)
+		return damaged(path, 0, "the header's checksum is wrong");
+	if (h->file_bytes > bytes)
+		return cut_off(path, bytes, "its header announces more bytes");
+	if (h->file_bytes < bytes)
+		return kmem_error(
+			-EINVAL, "trace '%s' has bytes after its end, at offset %" PRIu64,
+			path, h->file_bytes);
+	if (h->threads == 0 || h->threads > TRACE_THREADS_MAX ||
+	    h->table_offset < sizeof(*h) || h->table_offset > bytes ||
+	    bytes - h->table_offset != h->threads * sizeof(struct trace_tally) ||
+	    h->events > bytes || h->source >= NR_TRACE_SOURCES ||
+	    h->program[sizeof(h->program) - 1] != '\0')
+		return damaged(path, 0, "the header's figures contradict the file");
 	return 0;
 }
+
+/* --- files --- */
 
 static int open_file(const char *path, uint64_t *bytes)
 {
@@ -110,106 +140,296 @@ static int open_file(const char *path, uint64_t *bytes)
 	return fd;
 }
 
-int trace_open(const char *path, struct trace *trace)
+/* Maps the file and reads its header. The format's version, or -errno with a text. */
+static int map_file(const char *path, struct trace *trace, struct trace_header *header)
 {
 	uint64_t bytes = 0;
-	void *map;
 	int fd = open_file(path, &bytes);
-	int err;
+	int version, err;
+	void *map;
 
 	if (fd < 0)
 		return fd;
-	if (bytes < sizeof(struct trace_header)) {
+	if (bytes == 0) {
 		close(fd);
-		return kmem_error(-EINVAL,
-				  "trace '%s' is cut off at offset %" PRIu64
-				  ": a header takes %zu bytes",
-				  path, bytes, sizeof(struct trace_header));
+		return cut_off(path, 0, "it is empty");
 	}
 	map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	err = errno;
 	close(fd);
 	if (map == MAP_FAILED)
 		return kmem_error(-err, "cannot map trace '%s': %s", path, strerror(err));
-	err = check_header(path, map, bytes);
-	if (err == 0)
-		err = check_figures(path, map);
+	version = check_kind(path, map, bytes);
+	err = version < 0    ? version
+	      : version == 1 ? check_header_v1(path, map, bytes, header)
+			     : check_header_v2(path, map, bytes, header);
 	if (err != 0) {
 		munmap(map, bytes);
 		return err;
 	}
-	trace->header = map;
-	trace->events = (const struct trace_event *)(trace->header + 1);
-	trace->map_bytes = bytes;
-	return 0;
+	trace->file = map;
+	trace->file_bytes = bytes;
+	return version;
 }
 
-void trace_close(struct trace *trace)
+/* --- events --- */
+
+static int check_events_v1(struct trace_checker *c, const struct trace *trace,
+			   const struct trace_header *h)
 {
-	if (trace->header != NULL)
-		munmap((void *)(uintptr_t)trace->header, trace->map_bytes);
-	memset(trace, 0, sizeof(*trace));
-}
+	const unsigned char *at = trace->file + TRACE_HEADER_V1_BYTES;
 
-static int write_all(int fd, const void *data, size_t bytes)
-{
-	const char *p = data;
+	for (uint64_t i = 0; i < h->events; i++, at += sizeof(struct trace_event)) {
+		struct trace_event e;
+		int err;
 
-	while (bytes > 0) {
-		ssize_t n = write(fd, p, bytes);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		bytes -= (size_t)n;
+		memcpy(&e, at, sizeof(e));
+		if (e.op == TRACE_AFTER)
+			e.op = NR_TRACE_OPS; /* version 1 has none */
+		err = trace_checker_add(c, &e, (uint64_t)(at - trace->file));
+		if (err != 0)
+			return err;
 	}
 	return 0;
 }
 
-/* Header, events, and all of it on the disk. 0 or -errno; closes fd either way. */
-static int fill_file(int fd, const struct trace_header *header,
-		     const struct trace_event *events)
+/* One chunk; its size with the header, or -errno with a text. */
+static int64_t check_chunk(struct trace_checker *c, const struct trace *trace,
+			   const struct trace_header *h, uint64_t offset,
+			   struct trace_codec *codec)
 {
-	int err = write_all(fd, header, sizeof(*header));
+	const unsigned char *p = trace->file + offset + sizeof(struct trace_chunk);
+	const unsigned char *end;
+	struct trace_chunk chunk;
 
+	if (h->table_offset - offset < sizeof(chunk))
+		return damaged(c->path, offset, "no chunk of events fits there");
+	memcpy(&chunk, trace->file + offset, sizeof(chunk));
+	if (chunk.magic != TRACE_CHUNK_MAGIC || chunk.bytes > TRACE_CHUNK_BYTES ||
+	    chunk.bytes > h->table_offset - offset - sizeof(chunk))
+		return damaged(c->path, offset, "no chunk of events begins there");
+	if (trace_chunk_crc(&chunk, p) != chunk.crc)
+		return damaged(c->path, offset, "the checksum of the events is wrong");
+	end = p + chunk.bytes;
+	for (uint32_t i = 0; i < chunk.events; i++) {
+		uint64_t at = (uint64_t)(p - trace->file);
+		struct trace_event e;
+		int err;
+
+		p = trace_decode(codec, p, end, &e);
+		if (p == NULL)
+			return damaged(c->path, at, "the bytes are no event");
+		err = trace_checker_add(c, &e, at);
+		if (err != 0)
+			return err;
+	}
+	if (p != end)
+		return damaged(c->path, (uint64_t)(p - trace->file),
+			       "bytes are left over in the chunk");
+	return (int64_t)(sizeof(chunk) + chunk.bytes);
+}
+
+static int check_events_v2(struct trace_checker *c, const struct trace *trace,
+			   const struct trace_header *h)
+{
+	struct trace_codec codec = {0};
+	uint64_t offset = sizeof(*h);
+
+	while (offset < h->table_offset) {
+		int64_t bytes = check_chunk(c, trace, h, offset, &codec);
+
+		if (bytes < 0)
+			return (int)bytes;
+		offset += (uint64_t)bytes;
+	}
+	return 0;
+}
+
+/* The header's figures are what the events say; anything else is damage. */
+static int check_figures(const struct trace_checker *c, const struct trace_header *h)
+{
+	const struct trace_header *found = &c->header;
+	const struct {
+		const char *name;
+		size_t offset;
+		uint64_t said, found;
+		bool v1;
+	} figures[] = {
+		{"threads", offsetof(struct trace_header, threads), h->threads,
+		 found->threads, true},
+		{"events", offsetof(struct trace_header, events), h->events,
+		 found->events, true},
+		{"ids", offsetof(struct trace_header, ids), h->ids, found->ids, true},
+		{"live_bytes_max", offsetof(struct trace_header, live_bytes_max),
+		 h->live_bytes_max, found->live_bytes_max, true},
+		{"size_max_bytes", offsetof(struct trace_header, size_max_bytes),
+		 h->size_max_bytes, found->size_max_bytes, true},
+		{"align_log2_max", offsetof(struct trace_header, align_log2_max),
+		 h->align_log2_max, found->align_log2_max, false},
+	};
+
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(figures); i++)
+		if (figures[i].said != figures[i].found &&
+		    (figures[i].v1 || h->version > 1))
+			return kmem_error(
+				-EINVAL,
+				"trace '%s' says %s=%" PRIu64
+				" at offset %zu, and its events make it %" PRIu64,
+				c->path, figures[i].name, figures[i].said,
+				figures[i].offset, figures[i].found);
+	return 0;
+}
+
+static int check_table(const struct trace_checker *c, const struct trace *trace,
+		       const struct trace_header *h)
+{
+	const unsigned char *table = trace->file + h->table_offset;
+
+	if (h->version == 1)
+		return 0;
+	if (crc32c(0, table, h->threads * sizeof(struct trace_tally)) != h->table_crc)
+		return damaged(c->path, h->table_offset,
+			       "the checksum of the threads' figures is wrong");
+	for (uint32_t t = 0; t < h->threads; t++) {
+		size_t at = t * sizeof(struct trace_tally);
+
+		if (memcmp(table + at, (const char *)c->tally.data + at,
+			   sizeof(struct trace_tally)) != 0)
+			return damaged(c->path, h->table_offset + at,
+				       "a thread's figures are not what its events say");
+	}
+	return 0;
+}
+
+/* Header and figures as the trace keeps them. */
+static int keep_figures(const struct trace_checker *c, const struct trace_header *h,
+			struct trace *trace)
+{
+	struct trace_array array = {0};
+	size_t tally_bytes = h->threads * sizeof(struct trace_tally);
+	int err = trace_array_grow(&array, sizeof(struct trace_figures) + tally_bytes);
+
+	if (err != 0)
+		return err;
+	trace->figures = array.data;
+	trace->figures->bytes = array.bytes;
+	trace->figures->header = *h;
+	/* What version 1 does not say, its events do. */
+	trace->figures->header.align_log2_max = c->header.align_log2_max;
+	memcpy(trace->figures->tally, c->tally.data, tally_bytes);
+	trace->header = &trace->figures->header;
+	trace->tally = trace->figures->tally;
+	return 0;
+}
+
+int trace_open(const char *path, struct trace *trace)
+{
+	struct trace_checker checker;
+	struct trace_header h;
+	int err;
+
+	memset(trace, 0, sizeof(*trace));
+	err = map_file(path, trace, &h);
+	if (err < 0)
+		return err;
+	trace_checker_init(&checker, path);
+	err = h.version == 1 ? check_events_v1(&checker, trace, &h)
+			     : check_events_v2(&checker, trace, &h);
 	if (err == 0)
-		err = write_all(fd, events, header->events * sizeof(*events));
-	if (err == 0 && fsync(fd) != 0)
-		err = -errno;
-	if (close(fd) != 0 && err == 0)
-		err = -errno;
+		err = trace_checker_end(&checker);
+	if (err == 0)
+		err = check_figures(&checker, &h);
+	if (err == 0)
+		err = check_table(&checker, trace, &h);
+	if (err == 0)
+		err = keep_figures(&checker, &h, trace);
+	trace_checker_release(&checker);
+	if (err != 0)
+		trace_close(trace);
 	return err;
 }
 
-int trace_write(const char *path, const struct trace_event *events, uint64_t count,
-		uint32_t threads, uint64_t unknown_frees)
+void trace_close(struct trace *trace)
 {
-	char temporary[PATH_MAX];
-	struct trace_header header;
-	int fd, err;
+	if (trace->figures != NULL)
+		munmap(trace->figures, trace->figures->bytes);
+	if (trace->file != NULL)
+		munmap((void *)(uintptr_t)trace->file, trace->file_bytes);
+	memset(trace, 0, sizeof(*trace));
+}
 
-	err = trace_check_events(path, events, count, &header);
-	if (err != 0)
-		return err;
-	if (header.threads != threads)
-		return kmem_error(-EINVAL,
-				  "trace '%s' has events of %" PRIu32
-				  " threads, not of %" PRIu32,
-				  path, header.threads, threads);
-	header.unknown_frees = unknown_frees;
-	if (snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid()) >=
-	    (int)sizeof(temporary))
-		return kmem_error(-ENAMETOOLONG,
-				  "cannot write trace '%s': the name is too long", path);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	err = fd < 0 ? -errno : fill_file(fd, &header, events);
-	if (err == 0 && rename(temporary, path) != 0)
-		err = -errno;
-	if (err == 0)
+int trace_peek(const char *path, struct trace_header *header)
+{
+	struct trace trace = {0};
+	int version = map_file(path, &trace, header), err;
+
+	if (version < 0)
+		return version;
+	trace_close(&trace);
+	if (version > 1)
 		return 0;
-	if (fd >= 0)
-		unlink(temporary);
-	return kmem_error(err, "cannot write trace '%s': %s", path, strerror(-err));
+	err = trace_open(path, &trace);
+	if (err == 0) {
+		*header = *trace.header;
+		trace_close(&trace);
+	}
+	return err;
+}
+
+/* --- cursor --- */
+
+void trace_cursor_start(struct trace_cursor *cursor, const struct trace *trace)
+{
+	memset(cursor, 0, sizeof(*cursor));
+	cursor->trace = trace;
+	cursor->chunk = trace->file + sizeof(struct trace_header);
+	if (trace->header->version == 1) {
+		cursor->at = trace->file + TRACE_HEADER_V1_BYTES;
+		cursor->end = trace->file + trace->file_bytes;
+	}
+}
+
+/* Enters the next chunk; false when there is none. */
+static bool next_chunk(struct trace_cursor *cursor)
+{
+	const struct trace *trace = cursor->trace;
+	const unsigned char *end = trace->file + trace->header->table_offset;
+	struct trace_chunk chunk;
+
+	if (trace->header->version == 1 || (size_t)(end - cursor->chunk) < sizeof(chunk))
+		return false;
+	memcpy(&chunk, cursor->chunk, sizeof(chunk));
+	cursor->at = cursor->chunk + sizeof(chunk);
+	if (chunk.bytes > (size_t)(end - cursor->at))
+		return false;
+	cursor->end = cursor->chunk = cursor->at + chunk.bytes;
+	return true;
+}
+
+bool trace_next(struct trace_cursor *cursor, struct trace_event *event)
+{
+	const struct trace_header *h = cursor->trace->header;
+	struct trace_codec codec = {cursor->ids, cursor->thread};
+
+	if (cursor->events == h->events)
+		return false;
+	while (cursor->at == cursor->end)
+		if (!next_chunk(cursor))
+			return false;
+	if (h->version == 1) {
+		memcpy(event, cursor->at, sizeof(*event));
+		cursor->at += sizeof(*event);
+	} else {
+		cursor->at = trace_decode(&codec, cursor->at, cursor->end, event);
+		if (cursor->at == NULL) {
+			cursor->at = cursor->end;
+			return false;
+		}
+		cursor->ids = codec.ids;
+		cursor->thread = codec.thread;
+	}
+	cursor->events++;
+	/* Whoever changes the file under us gets wrong figures, but nothing worse. */
+	return event->op < NR_TRACE_OPS && event->thread < h->threads &&
+	       event->id < (event->op == TRACE_AFTER ? h->threads : h->ids);
 }

@@ -38,6 +38,20 @@ static KMEM_ALWAYS_INLINE uint64_t tsc_end(void)
 #endif
 }
 
+/* Without waiting for what goes before, and without keeping back what follows. */
+static KMEM_ALWAYS_INLINE uint64_t tsc_now(void)
+{
+#if defined(__x86_64__)
+	uint32_t lo, hi;
+	__asm__ __volatile__("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+#else
+	uint64_t t;
+	__asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(t));
+	return t;
+#endif
+}
+
 struct tsc_clock {
 	double ns_per_tick;
 	uint64_t pair_ticks; /* median cost of tsc_begin(); tsc_end() with nothing between

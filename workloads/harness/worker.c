@@ -9,9 +9,6 @@
 
 #include "workloads/harness/worker_fast.h"
 
-/* With several threads: one addition to a shared line for some hundred small blocks. */
-#define LIVE_STEP_BYTES 16384
-
 const char *const touch_rule_names[] = {"default", "none", "ends", "pages", "full", NULL};
 
 static void print_and_abort(const char *reason)
@@ -84,46 +81,38 @@ void worker_init(struct worker *w, struct workload_run *run, unsigned int index,
 
 void worker_phase(struct worker *w, const char *name)
 {
-	if (w->pass == PASS_MEMORY && w->probe != NULL)
-		atomic_store_explicit(&w->probe->shared->phase, name,
-				      memory_order_release);
-}
+	struct probe_shared *shared;
 
-void probe_init(struct probe *p, struct probe_shared *shared,
-		const struct tsc_clock *clock, unsigned int threads)
-{
-	memset(p, 0, sizeof(*p));
-	p->clock = *clock;
-	p->shared = shared;
-	p->live_step_bytes = threads == 1 ? 1 : LIVE_STEP_BYTES;
-	histogram_reset(&p->alloc);
-	histogram_reset(&p->free);
-}
-
-void probe_live_flush(struct probe *p)
-{
-	int64_t live = atomic_fetch_add_explicit(&p->shared->live_bytes,
-						 p->live_pending_bytes,
-						 memory_order_relaxed) +
-		       p->live_pending_bytes;
-
-	p->live_pending_bytes = 0;
-	if (live > p->live_bytes_max)
-		p->live_bytes_max = live;
+	if (w->pass != PASS_MEMORY || w->probe == NULL)
+		return;
+	shared = w->probe->shared;
+	atomic_store_explicit(&shared->phase, name, memory_order_release);
+	if (shared->on_phase != NULL)
+		shared->on_phase(name, shared->on_phase_arg);
 }
 
 void *worker_alloc_untimed(struct worker *w, size_t size)
 {
-	if (w->probe != NULL)
-		probe_live(w->probe, (int64_t)size);
-	return worker_alloc(w, NULL, size);
+	void *ptr = w->alloc(w->a, size, 0, GFP_KERNEL, NUMA_NO_NODE);
+
+	if (w->probe != NULL) {
+		probe_allocated(w->probe, w->a, ptr, size);
+		probe_live_flush(w->probe);
+	}
+	return worker_allocated(w, ptr, size, 0);
 }
 
 void worker_free_untimed(struct worker *w, void *ptr, size_t size)
 {
+	struct probe *p = w->probe;
+
+	if (p != NULL)
+		probe_freeing(p, w->a, ptr, size);
 	worker_free(w, NULL, ptr, size);
-	if (w->probe != NULL)
-		probe_live(w->probe, -(int64_t)size);
+	if (p != NULL) {
+		probe_live(p, -(int64_t)size);
+		probe_live_flush(p);
+	}
 }
 
 static void *zalloc_bare(struct worker *w, size_t size)
@@ -138,12 +127,12 @@ static void *zalloc_bare(struct worker *w, size_t size)
 
 void *worker_zalloc(struct worker *w, struct probe *p, size_t size)
 {
-	uint64_t t0 = p != NULL ? tsc_begin() : 0;
+	uint64_t t0 = p != NULL ? probe_begin(p) : 0;
 	void *ptr = zalloc_bare(w, size);
 
 	if (p != NULL) {
-		probe_record(p, &p->alloc, t0, tsc_end());
-		probe_live(p, (int64_t)size);
+		probe_end(p, PROBE_ALLOC, t0);
+		probe_allocated(p, w->a, ptr, size);
 	}
 	if (w->check && ptr != NULL)
 		worker_verify_zero(w, ptr, size);
@@ -173,11 +162,15 @@ void *worker_realloc(struct worker *w, struct probe *p, void *ptr, size_t old_si
 
 	if (w->check)
 		worker_verify(w, ptr, old_size);
-	t0 = p != NULL ? tsc_begin() : 0;
+	if (p != NULL)
+		probe_freeing(p, w->a, ptr, old_size);
+	t0 = p != NULL ? probe_begin(p) : 0;
 	moved = realloc_bare(w, ptr, old_size, new_size);
 	if (p != NULL) {
-		probe_record(p, &p->alloc, t0, tsc_end());
+		probe_end(p, PROBE_ALLOC, t0);
 		probe_live(p, (int64_t)new_size - (int64_t)old_size);
+		if (p->bytes != NULL && moved != NULL)
+			probe_bytes_allocated(p, w->a, moved, new_size);
 	}
 	if (w->check && moved != NULL)
 		worker_verify_moved(w, moved, old_size < new_size ? old_size : new_size,

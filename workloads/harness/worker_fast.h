@@ -6,39 +6,19 @@
 #ifndef KMEMBENCH_WORKER_FAST_H
 #define KMEMBENCH_WORKER_FAST_H
 
-#include "workloads/harness/histogram.h"
-#include "workloads/harness/tsc_fast.h"
+#include "workloads/harness/probe_fast.h"
 #include "workloads/workload.h"
-
-/* Kept by all threads of a latency pass together. */
-struct probe_shared {
-	_Atomic int64_t live_bytes;
-	_Atomic(const char *) phase; /* as worker_phase() named it; NULL: none yet */
-} KMEM_CACHELINE_ALIGNED;
-
-/* What the latency pass of one thread gathers; probe_init() makes it ready. */
-struct probe {
-	struct tsc_clock clock;
-	struct histogram alloc; /* ticks, the cost of the clock pair already subtracted */
-	struct histogram free;
-	/*
-	 * Live bytes of all threads: each thread gathers its changes and passes them on
-	 * once they exceed live_step_bytes (1 with one thread, else 16 KiB), so that
-	 * blocks freed by another thread count right and the maximum is off by at most
-	 * threads * live_step_bytes.
-	 */
-	struct probe_shared *shared;
-	int64_t live_pending_bytes, live_step_bytes;
-	int64_t live_pending_bytes_max; /* all there is to know below the first step */
-	int64_t live_bytes_max;
-	uint64_t below_resolution; /* samples shorter than twice the clock's own cost */
-};
 
 /* Touches by the cell's rule, or stamps when contents are checked. */
 void worker_touch(struct worker *w, void *ptr, size_t size);
 /* Stamps all of a block; verify ends the cell with the offset when a byte has changed. */
 void worker_stamp(struct worker *w, void *ptr, size_t size);
 void worker_verify(struct worker *w, const void *ptr, size_t size);
+/*
+ * Verifies a block that is about to be freed, and spoils its stamp: whoever else was
+ * given the same block, of the same size, will find it damaged.
+ */
+void worker_retire(struct worker *w, void *ptr, size_t size);
 /* Verifies the first `length` bytes of a block that was stamped at old_address with
  * old_size. */
 void worker_verify_moved(struct worker *w, const void *ptr, size_t length,
@@ -48,40 +28,6 @@ void worker_verify_zero(struct worker *w, const void *ptr, size_t size);
 /* Ends the cell: the allocator returned NULL. */
 void worker_fail_alloc(const struct worker *w, size_t size, size_t align)
 	__attribute__((noreturn, cold));
-
-static KMEM_ALWAYS_INLINE uint64_t probe_ticks(const struct probe *p, uint64_t t0,
-					       uint64_t t1)
-{
-	uint64_t t = t1 - t0;
-
-	return t > p->clock.pair_ticks ? t - p->clock.pair_ticks : 0;
-}
-
-static KMEM_ALWAYS_INLINE void probe_record(struct probe *p, struct histogram *h,
-					    uint64_t t0, uint64_t t1)
-{
-	uint64_t t = probe_ticks(p, t0, t1);
-
-	histogram_add(h, t);
-	if (t < 2 * p->clock.pair_ticks)
-		p->below_resolution++;
-}
-
-/* Passes the thread's pending change on and updates its view of the maximum. */
-void probe_live_flush(struct probe *p);
-/* Empties the histograms and joins `shared`. clock: from tsc_calibrate(), copied. */
-void probe_init(struct probe *p, struct probe_shared *shared,
-		const struct tsc_clock *clock, unsigned int threads);
-
-static KMEM_ALWAYS_INLINE void probe_live(struct probe *p, int64_t bytes)
-{
-	p->live_pending_bytes += bytes;
-	if (p->live_pending_bytes > p->live_pending_bytes_max)
-		p->live_pending_bytes_max = p->live_pending_bytes;
-	if (p->live_pending_bytes >= p->live_step_bytes ||
-	    p->live_pending_bytes <= -p->live_step_bytes)
-		probe_live_flush(p);
-}
 
 /* What every allocation ends with: out of memory, then touch. */
 static KMEM_ALWAYS_INLINE void *worker_allocated(struct worker *w, void *ptr, size_t size,
@@ -107,11 +53,11 @@ static KMEM_ALWAYS_INLINE void *worker_alloc_aligned(struct worker *w, struct pr
 	void *ptr;
 
 	if (p != NULL) {
-		uint64_t t0 = tsc_begin();
+		uint64_t t0 = probe_begin(p);
 
 		ptr = w->alloc(w->a, size, align, GFP_KERNEL, NUMA_NO_NODE);
-		probe_record(p, &p->alloc, t0, tsc_end());
-		probe_live(p, (int64_t)size);
+		probe_end(p, PROBE_ALLOC, t0);
+		probe_allocated(p, w->a, ptr, size);
 	} else {
 		ptr = w->alloc(w->a, size, align, GFP_KERNEL, NUMA_NO_NODE);
 	}
@@ -129,12 +75,14 @@ static KMEM_ALWAYS_INLINE void worker_free(struct worker *w, struct probe *p, vo
 					   size_t size)
 {
 	if (KMEM_UNLIKELY(w->check))
-		worker_verify(w, ptr, size);
+		worker_retire(w, ptr, size);
 	if (p != NULL) {
-		uint64_t t0 = tsc_begin();
+		uint64_t t0;
 
+		probe_freeing(p, w->a, ptr, size);
+		t0 = probe_begin(p);
 		w->free(w->a, ptr, size);
-		probe_record(p, &p->free, t0, tsc_end());
+		probe_end(p, PROBE_FREE, t0);
 		probe_live(p, -(int64_t)size);
 	} else {
 		w->free(w->a, ptr, size);
@@ -143,7 +91,7 @@ static KMEM_ALWAYS_INLINE void worker_free(struct worker *w, struct probe *p, vo
 
 /*
  * The same outside the timed region, for thread_setup() and thread_teardown():
- * counted in the probe's live bytes, but no sample of its histograms.
+ * counted in the probe's bytes, but no sample of its histograms.
  */
 void *worker_alloc_untimed(struct worker *w, size_t size);
 void worker_free_untimed(struct worker *w, void *ptr, size_t size);

@@ -69,6 +69,7 @@ struct allocator_ops {
 		size_max_bytes; /* largest request it can serve; 0: no bound of its own */
 	const struct kmem_option_group *options; /* NULL: none */
 	size_t config_size;			 /* of the structure the options fill */
+	bool hidden; /* left out of listings unless all are asked for */
 
 	/* --- life --- */
 	/* May be NULL. Returns 0, or -errno with an error text when it cannot run here.

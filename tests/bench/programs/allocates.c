@@ -5,6 +5,9 @@
  *   allocates known          every entry point, a known number of times
  *   allocates churn THREADS  threads that free each other's blocks, addresses reused
  *   allocates children       fork, _Fork, vfork, posix_spawn, with allocations in each
+ *   allocates forks          forks, vforks and spawns while threads allocate
+ *   allocates mtrace         under glibc's mtrace(), if libc_malloc_debug is preloaded
+ *   allocates abort          allocates in threads, then aborts
  *   allocates exec           replaces itself by "allocates environment"
  *   allocates environment    exits with 0 when nothing of the recorder is left there
  *   allocates crash | kill   allocates, then dies by SIGSEGV or SIGKILL
@@ -15,6 +18,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <mcheck.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -216,6 +220,88 @@ static int children(const char *self)
 	return failed != 0;
 }
 
+/* --- forks --- */
+
+#define FORKS 12
+static _Atomic int forks_done;
+
+static void *until_forked(void *arg)
+{
+	void *ring[64] = {NULL};
+
+	for (unsigned int i = 0; !forks_done; i++) {
+		free(ring[i % 64]);
+		ring[i % 64] = hide(malloc(1 + i % 500));
+		if (i % 64 == 0)
+			usleep(100); /* busy enough, and a trace of some size only */
+	}
+	for (int i = 0; i < 64; i++)
+		free(ring[i]);
+	return arg;
+}
+
+/* Blocks of the parent are freed by the child too, and the child has threads. */
+static void be_a_child(void *inherited)
+{
+	free(inherited);
+	repeat(20, 60101);
+	run_thread(produce);
+	run_thread(consume);
+	exit(0);
+}
+
+static int forks(const char *self)
+{
+	char *argv[] = {(char *)self, (char *)"known", NULL};
+	pthread_t threads[3];
+	int failed = 0;
+	pid_t pid;
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, until_forked, NULL);
+	for (int i = 0; i < FORKS; i++) {
+		void *inherited = hide(malloc(60201));
+
+		pid = fork();
+		if (pid == 0)
+			be_a_child(inherited);
+		failed |= wait_for(pid);
+		free(inherited);
+	}
+	if (posix_spawn(&pid, self, NULL, NULL, argv, environ) != 0)
+		return 99;
+	failed |= wait_for(pid);
+	pid = vfork();
+	if (pid == 0) {
+		execv(self, argv);
+		_exit(98);
+	}
+	failed |= wait_for(pid);
+	forks_done = 1;
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	repeat(10, 60301);
+	return failed != 0;
+}
+
+/* --- mtrace --- */
+
+static int mtraced(void)
+{
+	char *p;
+
+	mtrace();
+	repeat(100, 70001);
+	p = hide(malloc(50001));
+	p = hide(realloc(p, 90001));
+	free(hide(calloc(3, 1000)));
+	free(hide(memalign(64, 60003)));
+	hide(malloc(70009)); /* never freed */
+	free(p);
+	muntrace();
+	return 0;
+}
+
 static int environment(void)
 {
 	repeat(1000, 80009);
@@ -243,11 +329,19 @@ int main(int argc, char **argv)
 		return churn_all(argc > 2 ? atoi(argv[2]) : 4);
 	if (strcmp(mode, "children") == 0)
 		return children(argv[0]);
+	if (strcmp(mode, "forks") == 0)
+		return forks(argv[0]);
+	if (strcmp(mode, "mtrace") == 0)
+		return mtraced();
 	if (strcmp(mode, "environment") == 0)
 		return environment();
 	repeat(100, 90001);
 	if (strcmp(mode, "exec") == 0)
 		execl(argv[0], argv[0], "environment", (char *)NULL);
+	if (strcmp(mode, "abort") == 0) {
+		run_thread(produce);
+		abort();
+	}
 	if (strcmp(mode, "crash") == 0)
 		raise(SIGSEGV);
 	if (strcmp(mode, "kill") == 0)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A malloc library that misbehaves as -DCRASH, -DHANG, -DFAIL or -DOVERLAP says,
- * after its first thousand calls. For tests of the runner.
+ * after its first thousand calls, or as many as -DAFTER=N says. For tests of the runner.
  */
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
+
+#ifndef AFTER
+#define AFTER 1000
+#endif
 
 static _Alignas(64) char pool[1 << 26];
 static size_t used, calls;
@@ -20,7 +24,7 @@ size_t malloc_usable_size(void *ptr);
 
 void *malloc(size_t size)
 {
-	if (++calls > 1000) {
+	if (++calls > AFTER) {
 #if defined(CRASH)
 		raise(SIGSEGV);
 #elif defined(HANG)

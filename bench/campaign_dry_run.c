@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What would run, and how long it would take. */
+#include <stdio.h>
+
+#include "bench/campaign.h"
+
+/* Starting a process, warming it up, and writing its entry, on the machine at hand. */
+#define CELL_OVERHEAD_S 0.03
+
+bool campaign_in_shard(const struct plan *plan, const struct campaign_options *options,
+		       size_t cell)
+{
+	/* Whole groups: what will be compared stays in one shard. */
+	return options->shards == 0 ||
+	       plan->cells[cell].group % options->shards == options->shard - 1;
+}
+
+static void print_duration(double s)
+{
+	if (s < 120)
+		printf("%.0f s", s);
+	else
+		printf("%.0f min", s / 60);
+}
+
+void campaign_dry_run(const struct plan *plan, const struct campaign_options *options)
+{
+	double cell_s = plan_time_s(plan) + plan_latency_time_s(plan) +
+			plan_memory_time_s(plan) + CELL_OVERHEAD_S;
+	size_t cells = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (!campaign_in_shard(plan, options, i))
+			continue;
+		puts(plan->cells[i].key);
+		cells++;
+	}
+	if (plan->reps != 0) {
+		printf("%zu cells, %u block%s of them, about ", cells, plan->reps,
+		       plan->reps == 1 ? "" : "s");
+		print_duration((double)cells * plan->reps * cell_s);
+	} else {
+		printf("%zu cells, %u to %u blocks of them, until ratios are known to %g %%: "
+		       "about ",
+		       cells, PLAN_BLOCKS_FIRST, PLAN_BLOCKS_MAX, plan->precision_pct);
+		print_duration((double)cells * PLAN_BLOCKS_FIRST * cell_s);
+		printf(" to ");
+		print_duration((double)cells * PLAN_BLOCKS_MAX * cell_s);
+	}
+	putchar('\n');
+}
