@@ -10,6 +10,7 @@
  * and tested, but does not appear in lists.
  */
 #include <errno.h>
+#include <stdatomic.h>
 
 #include <kmem/error.h>
 
@@ -64,17 +65,46 @@ static int skeleton_validate(const struct workload_run *run)
 	return 0;
 }
 
+/*
+ * footprint: about how many bytes one process has live at most. Variants that are
+ * compared are alive together, as many as fit into memory; without this hook one block
+ * of size_max() for each thread is assumed.
+ */
+static uint64_t skeleton_footprint(const struct workload_run *run)
+{
+	const struct skeleton_params *params = run->params;
+
+	return run->threads * params->n_blocks * run->size_bytes;
+}
+
+/*
+ * idle_s: for how long the memory pass goes on watching after the last step, while
+ * nothing happens. Only a workload about memory given back needs more than the default
+ * of 0, which this is.
+ */
+static double skeleton_idle_s(const struct workload_run *run)
+{
+	(void)run;
+	return 0;
+}
+
+/* What all threads share: here a figure for report(). */
+struct skeleton_shared {
+	_Atomic uint64_t batches; /* of all passes; added to in thread_teardown() */
+};
+
 /* setup: once per cell, on the main thread; run->shared is the workload's. */
 static int skeleton_setup(struct workload_run *run)
 {
-	run->shared = NULL;
+	run->shared = arena_alloc(sizeof(struct skeleton_shared));
 	return 0;
 }
 
 /*
- * thread_setup: in each thread, before every pass (a cell has several). Draw all
- * random decisions from w->rng now. Blocks that must live at the start of the pass
- * come from worker_alloc_untimed().
+ * thread_setup: in each thread, before every pass (a cell has several: see enum
+ * worker_pass; w->pass says which). Draw all random decisions from w->rng now. Blocks
+ * that must live at the start of the pass come from worker_alloc_untimed(). All threads
+ * have been set up when the first one steps.
  */
 static int skeleton_thread_setup(struct worker *w)
 {
@@ -94,6 +124,14 @@ static int skeleton_thread_setup(struct worker *w)
  * allocation is a worker_alloc(), every free a worker_free() with the size asked
  * for. No clock, no random number, no system call, no output. Adds what it really
  * did to w->ops.
+ *
+ * Every thread of a pass does the same number of quanta, which may be one. A thread
+ * may wait for another inside a step (wait_fast.h), if what it waits for comes within
+ * as many quanta as it has done itself.
+ *
+ * worker_phase() names what happens from here on; the memory time line shows it, other
+ * passes ignore it. A time that is neither that of an alloc nor of a free goes to one of
+ * the workload's own histograms (`series` in the table) by worker_series().
  */
 static KMEM_ALWAYS_INLINE void skeleton_step(struct worker *w, struct probe *p)
 {
@@ -101,6 +139,7 @@ static KMEM_ALWAYS_INLINE void skeleton_step(struct worker *w, struct probe *p)
 	size_t size = w->run->size_bytes;
 	uint32_t n = s->n;
 
+	worker_phase(w, "work");
 	for (uint32_t round = 0; round < ROUNDS_PER_QUANTUM; round++) {
 		for (uint32_t i = 0; i < n; i++)
 			s->block[i] = worker_alloc(w, p, size);
@@ -113,27 +152,47 @@ static KMEM_ALWAYS_INLINE void skeleton_step(struct worker *w, struct probe *p)
 }
 WORKLOAD_STEP(skeleton_step);
 
-/* thread_teardown: in each thread, after every pass. Frees what lives
- * (worker_free_untimed()) and the state. */
+/*
+ * thread_teardown: in each thread, after every pass, when all threads have done their
+ * last step. Frees what lives (worker_free_untimed()) and the state.
+ */
 static void skeleton_thread_teardown(struct worker *w)
 {
+	struct skeleton_shared *shared = w->run->shared;
 	struct skeleton_state *s = w->state;
 
+	atomic_fetch_add(&shared->batches, w->ops / s->n);
 	arena_free(s, s->bytes);
 }
 
-/* pass_end: once after every pass, when all threads have torn down: check what must hold.
+/*
+ * pass_end: once after every pass, when all threads have torn down: check what must
+ * hold.
  */
 static void skeleton_pass_end(struct workload_run *run)
 {
-	if (run->shared != NULL)
-		worker_fail(NULL,
-			    "workload 'skeleton' has shared state, which it never made");
+	struct skeleton_shared *shared = run->shared;
+
+	if (atomic_load(&shared->batches) == 0)
+		worker_fail(NULL, "workload 'skeleton' ended a pass without a batch");
+}
+
+/*
+ * report: figures of the workload's own, once after the last pass. They become counters
+ * of the entry, so names are in lower case and end in their unit; a figure that is not
+ * known is left out, never 0.
+ */
+static void skeleton_report(struct workload_run *run, workload_report_fn fn, void *arg)
+{
+	struct skeleton_shared *shared = run->shared;
+
+	fn("batches", (double)atomic_load(&shared->batches), arg);
 }
 
 /* teardown: once per cell; undoes setup. */
 static void skeleton_teardown(struct workload_run *run)
 {
+	arena_free(run->shared, sizeof(struct skeleton_shared));
 	run->shared = NULL;
 }
 
@@ -162,11 +221,14 @@ const struct workload_ops skeleton_workload = {
 	.default_threads = "1",
 	.default_touch = TOUCH_ENDS,
 	.validate = skeleton_validate,
+	.footprint = skeleton_footprint,
+	.idle_s = skeleton_idle_s,
 	.setup = skeleton_setup,
 	.thread_setup = skeleton_thread_setup,
 	.step = skeleton_step_plain,
 	.step_probed = skeleton_step_probed,
 	.thread_teardown = skeleton_thread_teardown,
 	.pass_end = skeleton_pass_end,
+	.report = skeleton_report,
 	.teardown = skeleton_teardown,
 };
