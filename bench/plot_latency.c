@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * latency-percentiles: for each cell, time of one operation by percentile, alloc and free
- * apart. Histograms of all blocks are merged; percentiles never are.
+ * apart, and beside them what else a workload times: an open loop its service and
+ * response times. The axis is HdrHistogram's, logarithmic in 1 / (1 - quantile).
+ * Histograms of all blocks are merged; percentiles never are.
  */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <kmem/error.h>
 
@@ -18,7 +21,8 @@
 /* A quantile is drawn when at least this many samples lie beyond it: fewer are the luck
  * of the run. */
 #define SAMPLES_BEYOND 10
-static const char *const operations[] = {"alloc", "free"};
+/* Histograms of a cell that have a panel: alloc, free, and what its workload adds. */
+#define PANELS_MAX 6
 
 static int by_value(const void *a, const void *b)
 {
@@ -109,7 +113,7 @@ void latency_curve_free(struct latency_curve *curve)
 }
 
 /*
- * Rows: series, panel (1 alloc, 2 free), 1 / (1 - quantile), ns. A logarithmic axis has
+ * Rows: series, panel, 1 / (1 - quantile), ns. A logarithmic axis has
  * no zero: what is below the clock's step is drawn at half of it, where the axis says so.
  */
 static void write_curve(FILE *table, size_t series, size_t panel,
@@ -128,28 +132,68 @@ static void write_curve(FILE *table, size_t series, size_t panel,
 }
 
 /* What the curves of a cell have in common. */
-struct cell_clock {
-	double pair_ns, granularity_ns;
+struct cell_latency {
+	const char *operations[PANELS_MAX]; /* borrowed from the results */
+	size_t nr_operations;
+	double pair_ns, granularity_ns; /* the coarsest clock's */
 };
 
-/* Number of series with a histogram; the coarsest clock of them. */
+static void note_operation(struct cell_latency *l, const char *name)
+{
+	size_t i = 0;
+
+	while (i < l->nr_operations && strcmp(l->operations[i], name) != 0)
+		i++;
+	if (i == l->nr_operations && i < PANELS_MAX)
+		l->operations[l->nr_operations++] = name;
+}
+
+/* alloc and free come first, then the rest in the order of the file. */
+static void note_operations(const struct measurement *m, struct cell_latency *l)
+{
+	static const char *const first[] = {"alloc", "free"};
+
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(first); i++) {
+		for (size_t b = 0; b < m->nr_blocks; b++) {
+			const json_t *latency = json_object_get(m->blocks[b].kmembench,
+								"latency");
+
+			if (json_object_get(latency, first[i]) != NULL)
+				note_operation(l, first[i]);
+		}
+	}
+	for (size_t b = 0; b < m->nr_blocks; b++) {
+		json_t *latency = json_object_get(m->blocks[b].kmembench, "latency");
+		const char *name;
+		json_t *value;
+
+		json_object_foreach (latency, name, value) {
+			if (json_is_array(json_object_get(value, "buckets")))
+				note_operation(l, name);
+		}
+	}
+}
+
+/* Number of series with a histogram; fills what they have in common. */
 static size_t mark_used(const struct dataset *d, size_t cell, bool *used,
-			struct cell_clock *clock)
+			struct cell_latency *l)
 {
 	size_t count = 0;
 
-	*clock = (struct cell_clock){0, 1};
+	*l = (struct cell_latency){.granularity_ns = 1};
+	for (size_t s = 0; s < d->nr_series; s++)
+		note_operations(dataset_at(d, cell, s), l);
 	for (size_t s = 0; s < d->nr_series; s++) {
 		used[s] = false;
-		for (size_t o = 0; o < KMEM_ARRAY_SIZE(operations); o++) {
+		for (size_t o = 0; o < l->nr_operations; o++) {
 			struct latency_curve curve;
 
-			if (!latency_curve(dataset_at(d, cell, s), operations[o], &curve))
+			if (!latency_curve(dataset_at(d, cell, s), l->operations[o],
+					   &curve))
 				continue;
 			used[s] = true;
-			clock->pair_ns = curve.clock_pair_ns;
-			if (curve.granularity_ns > clock->granularity_ns)
-				clock->granularity_ns = curve.granularity_ns;
+			l->pair_ns = curve.clock_pair_ns;
+			l->granularity_ns = fmax(l->granularity_ns, curve.granularity_ns);
 			latency_curve_free(&curve);
 		}
 		count += used[s];
@@ -157,34 +201,47 @@ static size_t mark_used(const struct dataset *d, size_t cell, bool *used,
 	return count;
 }
 
-static int draw_cell(struct plotter *p, size_t cell, const bool *used,
-		     const struct cell_clock *clock)
+/* Blocks: curves; the clock's step; titles of the panels. */
+static void write_cell(struct plotter *p, size_t cell, const bool *used,
+		       const struct cell_latency *l)
 {
-	const struct dataset *d = p->d;
-	FILE *table = plot_begin(p, d->cells[cell].label, used);
-	char *title, *note;
-	int err;
-
-	if (table == NULL)
-		return -EIO;
-	for (size_t s = 0; s < d->nr_series; s++) {
-		for (size_t o = 0; used[s] && o < KMEM_ARRAY_SIZE(operations); o++) {
+	for (size_t s = 0; s < p->d->nr_series; s++) {
+		for (size_t o = 0; used[s] && o < l->nr_operations; o++) {
 			struct latency_curve curve;
 
-			if (!latency_curve(dataset_at(d, cell, s), operations[o], &curve))
+			if (!latency_curve(dataset_at(p->d, cell, s), l->operations[o],
+					   &curve))
 				continue;
-			write_curve(table, plot_series_number(used, s), o + 1, &curve);
+			write_curve(p->table, plot_series_number(used, s), o + 1, &curve);
 			latency_curve_free(&curve);
 		}
 	}
-	title = plot_printf("Latency by percentile: %s", d->cells[cell].label);
 	plot_next_block(p);
-	fprintf(table, "%g\n", clock->granularity_ns);
+	fprintf(p->table, "%g\n", l->granularity_ns);
+	plot_next_block(p);
+	for (size_t o = 0; o < l->nr_operations; o++)
+		fprintf(p->table, "%s%s\n", l->operations[o],
+			strcmp(l->operations[o], "response") == 0
+				? ", from the scheduled arrival"
+				: "");
+}
+
+static int draw_cell(struct plotter *p, size_t cell, const bool *used,
+		     const struct cell_latency *l)
+{
+	const struct dataset *d = p->d;
+	char *title, *note;
+	int err;
+
+	if (plot_begin(p, d->cells[cell].label, used) == NULL)
+		return -EIO;
+	write_cell(p, cell, used, l);
+	title = plot_printf("Latency by percentile: %s", d->cells[cell].label);
 	note = plot_printf(
 		"Histograms of all blocks merged; a line ends where fewer than %d "
 		"samples lie beyond. The clock's own cost (%.0f ns) is subtracted; "
-		"it tells no times apart below %.3g ns.",
-		SAMPLES_BEYOND, clock->pair_ns, clock->granularity_ns);
+		"it tells no times apart below %.3g ns (shaded).",
+		SAMPLES_BEYOND, l->pair_ns, l->granularity_ns);
 	err = plot_submit(p, title, "time of one operation; lower is better", note);
 	free(title);
 	free(note);
@@ -197,10 +254,10 @@ static int draw(struct plotter *p)
 	int err = 0;
 
 	for (size_t c = 0; c < p->d->nr_cells && err == 0; c++) {
-		struct cell_clock clock;
+		struct cell_latency common;
 
-		if (mark_used(p->d, c, used, &clock) > 0)
-			err = draw_cell(p, c, used, &clock);
+		if (mark_used(p->d, c, used, &common) > 0)
+			err = draw_cell(p, c, used, &common);
 		else
 			plot_left_out(p, "'%s' has no latency histogram",
 				      p->d->cells[c].label);

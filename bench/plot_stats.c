@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bench/plot_alloc.h"
+#include "bench/slices.h"
 #include "bench/stats.h"
 
 /*
@@ -86,7 +87,11 @@ static const struct result_entry *same_block(const struct measurement *m, int bl
 	return NULL;
 }
 
-/* Logarithm of the ratio of one block to the baseline's block of the same number. */
+/*
+ * Logarithm of the ratio of one block to the baseline's block of the same number. Of
+ * times that were measured in slices, round by round as compare does it: a rotation that
+ * the baseline was not in can only be paired where the baseline was its reference.
+ */
 static bool log_ratio(const struct result_entry *e, const struct measurement *baseline,
 		      const char *metric, double *log_out)
 {
@@ -100,6 +105,15 @@ static bool log_ratio(const struct result_entry *e, const struct measurement *ba
 		return false;
 	if (!(x > 0) || !(y > 0))
 		return false;
+	if (strcmp(metric, "real_time") == 0) {
+		const char *reference = slices_reference(e->json);
+		bool along = reference != NULL &&
+			     strcmp(reference, other->allocator) == 0;
+
+		if (slices_compare(e->json, other->json, along ? other->json : NULL,
+				   log_out))
+			return true;
+	}
 	*log_out = log(x / y);
 	return true;
 }

@@ -16,7 +16,22 @@
 /* A kind with more pictures than this is folded away. */
 #define OPEN_PICTURES_MAX 8
 
-static void print_head(FILE *out, const struct dataset *d)
+/* In the page's order; a part that has nothing to show is not there. */
+static const struct {
+	const char *id, *title;
+} parts[] = {
+	{"summary", "Summary"},
+	{"verdicts", "Verdicts"},
+	{"plots", "Plots"},
+	{"memory", "Memory over time"},
+	{"tails", "Slowest operations"},
+	{"cells", "All cells"},
+	{"failures", "Failed and skipped"},
+	{"machine", "Machine and run"},
+	{"method", "Method"},
+};
+
+static void print_head(FILE *out, const struct dataset *d, const char *body)
 {
 	const json_t *context = json_object_get(d->files[0], "context");
 	char caption[512], buf[32];
@@ -33,10 +48,16 @@ static void print_head(FILE *out, const struct dataset *d)
 	html_escape(out, json_text(context, "date", "", buf, sizeof(buf)));
 	fputs("<br>", out);
 	html_escape(out, caption);
-	fputs("</p>\n<nav><a href=\"#summary\">Summary</a> <a href=\"#plots\">Plots</a> "
-	      "<a href=\"#cells\">All cells</a> <a href=\"#machine\">Machine and run</a> "
-	      "<a href=\"#method\">Method</a></nav>\n</header>\n",
-	      out);
+	fputs("</p>\n<nav>", out);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(parts); i++) {
+		char *heading = plot_printf("<h2 id=\"%s\">", parts[i].id);
+
+		if (strstr(body, heading) != NULL)
+			fprintf(out, "<a href=\"#%s\">%s</a> ", parts[i].id,
+				parts[i].title);
+		free(heading);
+	}
+	fputs("</nav>\n</header>\n", out);
 }
 
 static size_t pictures_of_kind(const struct plot_outputs *outputs, const char *kind)
@@ -105,15 +126,25 @@ static void print_plots(FILE *out, const struct dataset *d)
 
 static void print_page(FILE *out, const struct dataset *d)
 {
-	print_head(out, d);
-	report_warnings(out, d);
-	report_summary(out, d);
-	print_plots(out, d);
-	report_cells(out, d);
-	report_failures(out, d);
-	report_machine(out, d);
-	report_method(out, d);
+	char *body = NULL;
+	size_t size = 0;
+	FILE *parts_out = plot_checked(open_memstream(&body, &size));
+
+	report_warnings(parts_out, d);
+	report_summary(parts_out, d);
+	report_verdicts(parts_out, d);
+	print_plots(parts_out, d);
+	report_memory(parts_out, d);
+	report_tails(parts_out, d);
+	report_cells(parts_out, d);
+	report_failures(parts_out, d);
+	report_machine(parts_out, d);
+	report_method(parts_out, d);
+	plot_checked(fclose(parts_out) == 0 ? body : NULL);
+	print_head(out, d, body);
+	fputs(body, out);
 	fputs("</main>\n</body>\n</html>\n", out);
+	free(body);
 }
 
 static int write_all(int fd, const char *text, size_t size)

@@ -38,6 +38,8 @@ const char report_css[] =
 	"tr.cell th{background:var(--card);font-weight:600;text-align:left}\n"
 	"tr.mean th,tr.mean td{font-weight:600;border-bottom:2px solid var(--line)}\n"
 	"td.best{font-weight:700;text-decoration:underline;text-underline-offset:3px}\n"
+	".verdict-faster{color:rgb(var(--fast))}.verdict-slower{color:rgb(var(--slow))}"
+	".verdict-cannot-tell{color:var(--muted)}\n"
 	"td.none{color:var(--muted)}.bad{color:var(--bad)}.interval{color:var(--muted);"
 	"font-size:.85em}\n"
 	"i.mark{display:inline-block;width:.75em;height:.75em;border-radius:50%;"

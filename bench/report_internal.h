@@ -26,8 +26,12 @@ const char *html_number(double value, char *buf, size_t size);
 /* A short horizontal mark in the series' colour, before its name, escaped. */
 void html_series_name(FILE *out, const struct series *s);
 
-/* --- report_summary.c, report_tables.c, report_method.c --- */
+/* --- report_summary.c, report_verdicts.c, report_tables.c, report_fragmentation.c,
+ *     report_method.c; those that have nothing to show print nothing --- */
 void report_summary(FILE *out, const struct dataset *d);
+void report_verdicts(FILE *out, const struct dataset *d);
+void report_memory(FILE *out, const struct dataset *d);
+void report_tails(FILE *out, const struct dataset *d);
 void report_cells(FILE *out, const struct dataset *d);
 void report_failures(FILE *out, const struct dataset *d);
 void report_warnings(FILE *out, const struct dataset *d);

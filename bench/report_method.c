@@ -224,6 +224,33 @@ void report_machine(FILE *out, const struct dataset *d)
 	}
 }
 
+/* How the first file's times came about, which the context says since there are two ways.
+ */
+static void print_throughput_method(FILE *out, const struct dataset *d)
+{
+	const char *method = json_string_value(dataset_context(d, 0, "method"));
+	bool slices = method != NULL && strcmp(method, "slices") == 0;
+
+	if (slices)
+		fputs("<li>Time comes from slices without clock reads inside the loop: the "
+		      "processes of all allocators of a cell are alive together and take turns "
+		      "of about half a millisecond, in an order that is shuffled each round. A "
+		      "block's ratio is the 25&nbsp;%-trimmed mean over the rounds of the "
+		      "logarithm of slice by the baseline's slice of the same round: drift of "
+		      "the machine falls on both alike.</li>\n",
+		      out);
+	else
+		fputs("<li>Time comes from a pass without clock reads inside the loop, one "
+		      "process after the other: drift of the machine between them is in the "
+		      "ratios of a block.</li>\n",
+		      out);
+	if (json_is_number(dataset_context(d, 0, "precision_pct")))
+		fprintf(out,
+			"<li>Blocks were added until half the width of every interval was at "
+			"most %.3g&nbsp;%%, never until something was significant.</li>\n",
+			json_number_value(dataset_context(d, 0, "precision_pct")));
+}
+
 void report_method(FILE *out, const struct dataset *d)
 {
 	const json_t *clock = dataset_context(d, 0, "clock");
@@ -232,27 +259,32 @@ void report_method(FILE *out, const struct dataset *d)
 	      "<li>A cell is one workload with its parameters on one allocator, in a process "
 	      "of its own, its threads pinned. All cells together are a block; within a block "
 	      "allocators of one workload run close in time, in random order. The unit of "
-	      "replication is the block, never the operation.</li>\n"
-	      "<li>Time comes from a pass without clock reads inside the loop. Latency comes "
-	      "from a second pass that does the same operations with the processor's counter "
-	      "read around each; the cost of the reading",
+	      "replication is the block, never the operation.</li>\n",
+	      out);
+	print_throughput_method(out, d);
+	fputs("<li>Latency comes from a second pass that does the same operations with the "
+	      "processor's counter read around each; the cost of the reading",
 	      out);
 	if (json_is_number(json_object_get(clock, "pair_ns")))
 		fprintf(out, " (%.1f ns)",
 			json_number_value(json_object_get(clock, "pair_ns")));
 	fputs(" is subtracted. Histograms (relative error below 1&nbsp;%) are merged over "
 	      "blocks; percentiles are never averaged.</li>\n"
+	      "<li>Memory over time comes from a third pass with the same operations, which a "
+	      "sampler that allocates nothing watches.</li>\n"
 	      "<li>Ratios to the baseline are taken within blocks; their logarithms are "
 	      "summarised by the Hodges–Lehmann estimate with the signed-rank 95&nbsp;% "
 	      "interval. Geometric means are taken per block over all rows, then summarised "
 	      "alike.</li>\n"
+	      "<li>Outliers are blocks whose time's logarithm has a modified z-score above "
+	      "3.5 (Iglewicz and Hoaglin). They are marked and stay in every figure.</li>\n"
 	      "<li>null, bump and freelist are floors: they show what the harness itself costs "
 	      "and serve nobody. A row in which an allocator comes near a floor measures the "
 	      "harness as much as the allocator.</li>\n"
 	      "<li>Resident memory is the process's, less what was resident before the first "
 	      "allocation; cells with little live memory show what an allocator maps to start "
 	      "with.</li>\n"
-	      "<li>Drift, code alignment and the luck of a process's address layout move "
+	      "<li>Code alignment and the luck of a process's address layout move "
 	      "figures by some percent: differences below 1.5&nbsp;% are not called "
 	      "differences.</li>\n</ul>\n",
 	      out);

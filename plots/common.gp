@@ -69,20 +69,33 @@ unset key
 # Which multiples of a power of ten an axis that spans `ratio` shows.
 steps(ratio) = ratio > 200 ? "1" : ratio > 25 ? "1 2 5" : ratio > 5 ? "1 1.5 2 3 5 7" : ratio > 1.8 ? "1 1.2 1.5 2 2.5 3 4 5 6 8" : \
     "1 1.05 1.1 1.15 1.2 1.25 1.3 1.35 1.4 1.5 1.6 1.7 1.8 1.9 2 2.2 2.4 2.6 2.8 3 3.25 3.5 3.75 4 4.25 4.5 4.75 5 5.5 6 6.5 7 7.5 8 8.5 9 9.5"
+bytes(b) = b >= 2**30 ? sprintf("%.3g GiB", b / 2.0**30) : b >= 2**20 ? sprintf("%.3g MiB", b / 2.0**20) : b >= 1024 ? sprintf("%.3g KiB", b / 1024.0) : sprintf("%g B", b)
+# Three to six steps of a power of two up to b.
+byte_step(b) = 2.0**floor(log(b / 2.5) / log(2))
 ns(v) = v < 1000 ? sprintf("%g ns", v) : v < 1e6 ? sprintf("%g µs", v / 1e3) : sprintf("%g ms", v / 1e6)
 
 # --- the key: a column at the right, drawn as a plot of its own over the whole picture ---
 KEY_PX = NAME_CHARS * CHAR_PX + 58
 KEY_PX = KEY_PX > 420 ? 420 : KEY_PX
 RIGHT = 1 - wpx(KEY_PX + 24)
+# What it shows: the series, unless a script fills these and says so by set_own_key.
+KEYS = SERIES
+array KEY_TEXT[100]
+array KEY_TYPE[100]
+do for [i = 1:SERIES] { KEY_TEXT[i] = S_NAME[i]; KEY_TYPE[i] = 100 + i }
+set_own_key = '\
+    NAME_CHARS = 0;\
+    do for [i = 1:KEYS] { NAME_CHARS = strlen(KEY_TEXT[i]) > NAME_CHARS ? strlen(KEY_TEXT[i]) : NAME_CHARS };\
+    KEY_PX = NAME_CHARS * CHAR_PX + 58;\
+    RIGHT = 1 - wpx(KEY_PX + 24)'
 draw_key = '\
     unset logscale; unset xlabel; unset ylabel; unset tics; unset grid; unset border; unset title;\
     unset object; unset arrow;\
-    do for [l = 1:1000] { unset label l };\
+    unset label;\
     set lmargin at screen 0; set rmargin at screen 1; set bmargin at screen 0; set tmargin at screen 1;\
     set xrange [0:1]; set yrange [0:1];\
-    set key at screen RIGHT + wpx(16), TOP left top vertical Left reverse samplen 2.2 spacing 1.35 width 0 textcolor rgb TEXT noenhanced;\
-    plot for [i = 1:SERIES] 2 with linespoints linetype (100 + i) title S_NAME[i]'
+    set key at screen 1 - wpx(KEY_PX + 8), TOP left top vertical Left reverse samplen 2.2 spacing 1.35 width 0 textcolor rgb TEXT noenhanced;\
+    plot for [i = 1:KEYS] 2 with linespoints linetype (KEY_TYPE[i]) title KEY_TEXT[i]'
 
 # --- small multiples: panel p of 1..n, filled row by row ---
 COLUMNS = 1

@@ -38,8 +38,6 @@ GAP_Y = px(64)
 PANEL_BOTTOM = BOTTOM + px(36)
 @panels_layout
 
-bytes(b) = b >= 2**30 ? sprintf("%.3g GiB", b / 2.0**30) : b >= 2**20 ? sprintf("%.3g MiB", b / 2.0**20) : b >= 1024 ? sprintf("%.3g KiB", b / 1024.0) : sprintf("%g B", b)
-
 if (LOGARITHMIC) { set label 1002 SUBTITLE."; logarithmic" }
 set multiplot
 set yrange [SERIES + 0.6:0.4]
@@ -69,7 +67,7 @@ do for [p = 1:PANELS] {
     } else {
         X_LOW = 0
         set xrange [0:MAX * 1.38]
-        STEP = 2.0**floor(log(MAX / 2.5) / log(2))
+        STEP = byte_step(MAX)
         set xtics ()
         do for [t = 0:6] { if (STEP * t <= MAX * 1.1) { set xtics add (bytes(STEP * t) STEP * t) } }
     }

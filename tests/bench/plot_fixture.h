@@ -111,6 +111,59 @@ static inline void fixture_add_failed(json_t *root, const struct fixture_cell *c
 	json_object_del(ours, "latency");
 }
 
+/* One row of a time line; negative bytes: not known. */
+struct fixture_sample {
+	double t_s;
+	long resident, live, usable, allocated;
+	int phase; /* 0 work, 1 idle, 2 freed */
+};
+
+static inline json_t *fixture_bytes(long bytes)
+{
+	return bytes < 0 ? json_null() : json_integer(bytes);
+}
+
+static inline void fixture_add_timeline(json_t *entry,
+					const struct fixture_sample *samples,
+					size_t count)
+{
+	json_t *rows = json_array(), *line;
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(rows, json_pack("[f, o, o, o, o, i, i, i]",
+						      samples[i].t_s,
+						      fixture_bytes(samples[i].resident),
+						      fixture_bytes(samples[i].live),
+						      fixture_bytes(samples[i].usable),
+						      fixture_bytes(samples[i].allocated),
+						      40, (int)i, samples[i].phase));
+	line = json_pack("{s:f, s:s, s:[s, s, s, s, s, s, s, s], s:[s, s, s], s:o}",
+			 "interval_s", 0.01, "source", "smaps_rollup", "columns", "t_s",
+			 "rss_bytes", "live_bytes", "usable_bytes", "allocated_bytes",
+			 "mappings", "page_faults", "phase", "phases", "work", "idle",
+			 "freed", "rows", rows);
+	assert_non_null(line);
+	json_object_set_new(json_object_get(entry, "kmembench"), "timeline", line);
+}
+
+/* Adds a cause to an entry's tail. */
+static inline void fixture_add_cause(json_t *entry, const char *operation,
+				     const char *cause, int above, double max_ns)
+{
+	json_t *latency = json_object_get(json_object_get(entry, "kmembench"), "latency");
+	json_t *tail = json_object_get(latency, "tail");
+
+	if (tail == NULL) {
+		tail = json_pack("{s:s, s:[], s:[]}", "threshold", "p99.9", "alloc",
+				 "free");
+		json_object_set_new(latency, "tail", tail);
+	}
+	json_array_append_new(json_object_get(tail, operation),
+			      json_pack("{s:s, s:i, s:i, s:f, s:[[i, i]]}", "cause",
+					cause, "count", above * 2, "above_p99_9", above,
+					"max", max_ns, "buckets", 300, above));
+}
+
 /* A folder of the test's own; paths in it are made by fixture_path(). */
 static inline char *fixture_folder(void)
 {

@@ -405,7 +405,7 @@ static void test_untouched_cells_have_no_memory_plot(void **state)
 		assert_int_equal(
 			plot_results((const char *const[]){path}, 1, dir, PLOT_SVG, log),
 			0);
-		assert_int_equal(files_in(dir, ""), 1); /* the summary */
+		assert_int_equal(files_in(dir, ""), 2); /* the summary and the forest */
 		fflush(log);
 		assert_non_null(strstr(text, "not touched"));
 		assert_non_null(strstr(text, "has no latency histogram"));
@@ -472,11 +472,11 @@ static void test_draws(void **state)
 			 log) != 0)
 		fail_msg("%s", kmem_last_error());
 	fclose(log);
-	/* summary, time-size, memory, two of latency */
-	assert_int_equal(files_in(dir, ".svg"), 5);
+	/* summary, forest, time-size, blocks, memory, two of latency */
+	assert_int_equal(files_in(dir, ".svg"), 7);
 	assert_int_equal(files_in(dir, ""),
-			 6); /* and the folder of tables, nothing half done */
-	assert_int_equal(files_in(data, ".tsv"), 5);
+			 8); /* and the folder of tables, nothing half done */
+	assert_int_equal(files_in(data, ".tsv"), 7);
 	assert_non_null(strstr(text, "summary-glibc.svg\n"));
 	assert_non_null(
 		strstr(text, "left out: throughput-threads: 'pair' was measured with one "

@@ -127,6 +127,8 @@ def a_single_cell_is_enough(folder):
     done = run("plot", results(folder, "single"), "-o", out, "--format", "png", "--keep-data")
     assert done.returncode == 0, done.stderr
     assert "left out: summary: no cell was measured on two allocators" in done.stdout
+    assert "left out: forest: no cell was measured on two allocators" in done.stdout
+    assert "left out: blocks: no cell has two blocks" in done.stdout
     assert sorted(os.listdir(out)) == ["data", "latency-percentiles-pair-64-b-1-thread.png"]
     assert os.listdir(os.path.join(out, "data")) == ["latency-percentiles-pair-64-b-1-thread.tsv"]
 
@@ -151,6 +153,55 @@ def page_is_well_formed(folder):
         assert page.svgs > 0
         assert "Intel(R) Xeon(R) Processor @ 2.30GHz" in text
         assert "virtual machine (kvm)" in text
+
+
+RICH = {
+    "forest-glibc": ["equivalence band", "faster", "cannot tell", "kmem"],
+    "forest-glibc-2": ["jemalloc", "tcmalloc"],
+    "ablation-slab": ["slab:percpu=off", "variant is slower"],
+    "blocks-pair": ["Every block", "outlier", "ns per operation"],
+    "memory-time-sawtooth-1-thread": ["resident, R", "usable, U", "live, L", "idle", "seconds"],
+    "memory-time-ff-worst-1-thread": ["Robson: any allocator", "Robson: first fit"],
+    "drain-sawtooth": ["kept live", "0.1 s", "5 s"],
+    "age-age-1-thread": ["internal fragmentation", "space ratio", "mappings",
+                         "free, 99th percentile", "bytes allocated so far"],
+    "tail-causes-wset": ["page fault", "its own system call", "preempted", "not known"],
+    "latency-percentiles-open-loop-1-thread": ["service", "response, from the scheduled arrival"],
+}
+
+
+@test
+def draws_everything_a_rich_file_has(folder):
+    out = os.path.join(folder, "rich")
+    done = run("plot", results(folder, "rich"), "-o", out, "--format", "svg")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    for stem, words in RICH.items():
+        text = "".join(xml.parse(os.path.join(out, stem + ".svg")).getroot().itertext())
+        for word in words + ["Intel(R) Xeon(R)", "blocks"]:
+            assert word in text, f"{stem} does not say '{word}'"
+
+
+@test
+def page_of_a_rich_file(folder):
+    path = os.path.join(folder, "rich.html")
+    done = run("report", results(folder, "rich"), "-o", path)
+    assert done.returncode == 0, done.stderr
+    page, text = read_page(path)
+    assert {"verdicts", "memory", "tails"} <= page.ids and page.svgs >= len(RICH)
+    for words in ("Every verdict", "Robson's bound", "its own system call", "modified z-score",
+                  "space ratio"):
+        assert words in text, words
+
+
+@test
+def verdicts_of_equal_and_slower(folder):
+    done = run("compare", results(folder, "alike"), "--view", "all")
+    assert done.returncode == 0, done.stderr
+    assert "74 comparisons: " in done.stdout
+    assert done.stdout.count("Mann-Whitney  p = ") == 74
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    done = run("compare", results(folder, "alike"), "--view", "welch")
+    assert done.returncode == 2 and "'welch'" in done.stderr, done.stderr
 
 
 @test

@@ -3,7 +3,9 @@
 """Writes invented results files with which plots and reports are tested.
 
 usage: synthetic.py KIND FILE
-KIND: few, many, one-thread, failed, variants, simulated, empty-latency, single
+KIND: few, many, one-thread, failed, variants, simulated, empty-latency, single, rich,
+alike (alike has one allocator under two names and one 3 % slower, over 40 cells; rich has everything that an entry may hold: time lines, ageing, causes of tails, service
+and response times, slices)
 
 The figures follow no machine: they are drawn from distributions that look like an
 allocator's (log-normal body, heavy tail, drift between blocks), with a fixed seed.
@@ -22,6 +24,7 @@ SPACE = {"glibc": 1.08, "jemalloc": 1.31, "mimalloc": 1.38, "tcmalloc": 1.21, "k
          "slab": 1.06, "mmap": 3.9, "buddy": 1.02, "vmalloc": 1.1}
 BASE_NS = {"pair": 12, "batch": 18, "wset": 35, "larson": 60, "xmalloc": 160,
            "page-repeat": 40, "page-bulk": 55, "vm-fix": 900, "replay": 48}
+BASE_NS |= {"sawtooth": 90, "age": 110, "ff-worst": 80, "open-loop": 60}
 PAGE = {"page-repeat", "page-bulk", "vm-fix"}
 TICK_NS = 0.4348
 SUB_BITS = 6
@@ -82,11 +85,15 @@ def entry(rng, allocator, workload, params, threads, block, reps, drift, samples
     key = f"{workload}/{allocator}{key_params}/threads:{threads}"
     size = params.get("size", 200)
     ns = BASE_NS[workload] * speed_of(allocator) * (1 + size / 4096 * 0.4)
+    if allocator in ("again", "slower"):  # the baseline's own time, and its taste
+        name, key = "glibc", key.replace(allocator, "glibc")
+        ns *= SPEED["glibc"] / .9 * (1.03 if allocator == "slower" else 1)
     if threads > 1:
         ns *= 1 + {"glibc": .12, "tcmalloc": .35, "jemalloc": .05}.get(name, .02) * threads
     # Taste: the same workload suits allocators differently, reproducibly.
     ns *= 1 + 0.3 * math.sin(sum(map(ord, key)))
     ns *= drift * math.exp(rng.gauss(0, 0.02))
+    name, key = allocator.split(":")[0], key.replace("/glibc/", f"/{allocator}/")
     e = {"name": key, "run_name": key, "family_index": 0, "per_family_instance_index": 0,
          "run_type": "iteration", "repetitions": reps, "repetition_index": block,
          "threads": threads, "iterations": int(1e8 / ns), "real_time": ns,
@@ -116,6 +123,103 @@ def entry(rng, allocator, workload, params, threads, block, reps, drift, samples
     k["numa"] = {"simulated": False, "nodes": 1}
     e["kmembench"] = k
     return e
+
+
+def growth_of(allocator):
+    """How an invented allocator keeps memory: usable / live, kept / usable, decay in s."""
+    name = allocator.split(":")[0]
+    return {"glibc": (1.07, .22, 1e9), "jemalloc": (1.12, .15, 1.4), "mimalloc": (1.14, .2, .4),
+            "tcmalloc": (1.10, .3, 1e9), "kmem": (1.05, .12, .2), "slab": (1.05, .1, 3.0),
+            }.get(name, (1.09, .18, 2.0))
+
+
+def time_line(rng, workload, allocator, live, ns):
+    usable_by, kept_by, decay = growth_of(allocator)
+    kept_by *= math.exp(rng.gauss(0, .12))
+    rows, allocated, resident, idle, step = [], 0.0, 0.0, 5.0, .01
+    work = {"sawtooth": 1.2, "age": 2.0}.get(workload, .6)
+    t = 0.0
+    while t < work + (idle if workload == "sawtooth" else 0):
+        working = t < work
+        if workload == "sawtooth":
+            cycle = t / .3 % 1
+            now = live * (.1 + .9 * min(1, cycle / .5)) if cycle < .8 else live * .12
+            now = now if working else live * .12
+        else:
+            now = live * min(1, t / .1) * (1 + .03 * math.sin(7 * t))
+        usable = now * usable_by
+        ageing = 1 + .5 * math.log1p(allocated / 2e9) if workload == "age" else 1
+        floor = usable * (1 + kept_by * ageing)
+        if floor > resident:
+            resident = floor
+        else:
+            resident = floor + (resident - floor) * math.exp(-step / decay)
+        allocated += live * step * 12 if working else 0
+        rows.append([round(t, 4), int(resident), int(now), int(usable), int(allocated),
+                     int(30 + resident / 4e5), int(resident / 4096), 0 if working else 1])
+        # The sampler slows down while nothing happens.
+        t += step if working or t < work + .3 else .1
+    segments = []
+    if workload == "age":
+        for i in range(1, 33):
+            wear = 1 + .15 * math.log1p(i) * (2 if allocator == "glibc" else 1)
+            side = {op: {"count": 10000, "p50": ns * share * wear, "p99": 6 * ns * share * wear ** 2,
+                         "p99_9": 40 * ns * share * wear ** 2}
+                    for op, share in (("alloc", .6), ("free", .4))}
+            segments.append({"allocated_bytes": allocated * i / 32, **side})
+    return {"interval_s": .01, "source": "smaps_rollup",
+            "columns": ["t_s", "rss_bytes", "live_bytes", "usable_bytes", "allocated_bytes",
+                        "mappings", "page_faults", "phase"],
+            "phases": ["work", "idle"], "rows": rows}, segments
+
+
+def tail(rng, allocator, op, samples):
+    weights = {"fault": 30, "call": 4, "call+fault": 6, "preempted": 5, "migrated": .3,
+               "fault+preempted": .4, "unknown": 25}
+    if op == "free":
+        weights |= {"fault": 1, "call": 12}
+    if allocator in ("null", "freelist", "bump"):
+        weights = {"preempted": 5, "unknown": 30}
+    total, out = sum(weights.values()), []
+    for cause, weight in weights.items():
+        n = int(samples / 1000 * weight / total * math.exp(rng.gauss(0, .3)) + .5)
+        if n:
+            out.append({"cause": cause, "count": n * 3, "above_p99_9": n,
+                        "max": rng.uniform(2e3, 9e4), "buckets": [[700, n]]})
+    return out
+
+
+def enrich(rng, e):
+    """Adds what a rich file has beyond an entry of the first kinds."""
+    k = e["kmembench"]
+    workload, allocator, ns = k["workload"], k["allocator"], e["real_time"]
+    live = {"sawtooth": 64 << 20, "age": 96 << 20, "ff-worst": 24 << 20}.get(workload, 8 << 20)
+    segments = []
+    if workload in ("sawtooth", "age", "ff-worst", "wset"):
+        k["timeline"], segments = time_line(rng, workload, allocator, live, ns)
+    if segments:
+        k["age"] = segments
+    if workload == "ff-worst":
+        e["robson_bound_bytes"] = live * 2.2
+        e["robson_first_fit_bytes"] = live * 4.2
+    e["internal_fragmentation"] = 1 - 1 / growth_of(allocator)[0]
+    e["external_fragmentation"] = growth_of(allocator)[1] * .8
+    e["space_ratio"] = growth_of(allocator)[0] * (1 + growth_of(allocator)[1])
+    e["mappings_max"] = 60
+    if workload == "sawtooth":
+        for name, s in (("0_1s", .1), ("1s", 1.), ("5s", 5.)):
+            e[f"rss_bytes_idle_{name}"] = live * (.15 + .8 * math.exp(-s / growth_of(allocator)[2]))
+    samples = 400000
+    k["latency"]["tail"] = {"threshold": "p99.9", **{op: tail(rng, allocator, op, samples)
+                                                     for op in ("alloc", "free")}}
+    if workload == "open-loop":
+        for name, share in (("service", 1.0), ("response", 1.6)):
+            k["latency"][name] = histogram(rng, ns * share, 2000)
+    rounds = [ns * math.exp(rng.gauss(0, .03)) for _ in range(40)]
+    k["samples_ns_per_op"] = rounds
+    k["slices"] = {"rotation": 0, "reference": "glibc", "ops_per_slice": int(5e5 / ns),
+                   "warmup_ms": 5.0, "ns_per_op": rounds}
+    k["layout"] = {"aslr": True, "env_bytes": 1832}
 
 
 def fail(e, reason):
@@ -149,6 +253,13 @@ def grid(kind):
     if kind == "variants":
         return ["slab", "slab:percpu=off,colour=on", "slab:percpu=off,colour=off,limit=120",
                 "slab:limit=30", "glibc", "snmalloc_2_28"], pairs + batches, [1, 2], 10
+    if kind == "alike":
+        return (["glibc", "again", "slower"], [("pair", {"size": 16 << i}) for i in range(14)] +
+                mixed[:2] + batches + [("sawtooth", {})], [1, 2], 10)
+    if kind == "rich":
+        return (["kmem", "slab", "slab:percpu=off", "slab:colour=off,limit=30"] + peers +
+                floors, pairs[:2] + mixed[:1] + [(w, {}) for w in (
+                    "sawtooth", "age", "ff-worst", "open-loop")], [1], 6)
     everything = pairs + batches + mixed + pages + [
         ("replay", {"trace": "/home/user/traces/sqlite_bench.trace"})]
     return ["kmem", "slab", "buddy", "vmalloc", "mmap"] + peers + floors, everything, [1, 2, 4], 10
@@ -170,11 +281,13 @@ def make(kind):
                     ours_page = name in ("buddy", "vmalloc", "mmap")
                     if workload in PAGE and not (ours_page or name == "freelist"):
                         continue
-                    if workload not in PAGE and ours_page:
+                    if workload not in PAGE and ours_page and kind != "rich":
                         continue
                     if name == "freelist" and workload in ("wset", "larson", "xmalloc", "replay"):
                         continue
                     e = entry(rng, a, workload, params, t, block, reps, drift, samples)
+                    if kind == "rich":
+                        enrich(rng, e)
                     if kind == "failed" and name == "tcmalloc" and workload == "larson":
                         e = fail(e, "killed by signal 11 (segmentation fault)")
                     if kind == "failed" and name == "jemalloc" and workload in ("pair", "wset"):

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ablation: what each option of an allocator is worth. Its variants against the plain one
+ * of the same run, a panel for each variant, a bar for each cell: to the right of 1, what
+ * turning the option costs.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "bench/plot_alloc.h"
+#include "bench/plot_internal.h"
+#include "bench/plot_ratios.h"
+
+/* Is the series a variant of the same allocator in the same file? */
+static bool is_variant(const struct dataset *d, size_t series, size_t plain)
+{
+	return series != plain && d->series[series].file == d->series[plain].file &&
+	       strcmp(d->series[series].allocator_name,
+		      d->series[plain].allocator_name) == 0;
+}
+
+static bool is_plain(const struct series *s)
+{
+	return strcmp(s->allocator, s->allocator_name) == 0;
+}
+
+/*
+ * The variant that the others are held against: the one without options, else the first.
+ * True for that one only.
+ */
+static bool is_reference(const struct dataset *d, size_t series)
+{
+	if (is_plain(&d->series[series]))
+		return true;
+	for (size_t s = 0; s < d->nr_series; s++) {
+		if (is_variant(d, s, series) && (is_plain(&d->series[s]) || s < series))
+			return false;
+	}
+	return true;
+}
+
+/* In all the cells given; false where no variant has a ratio there. */
+static int draw_page(struct plotter *p, size_t plain, const struct ratios *ratios,
+		     const size_t *cells, size_t nr_cells, const bool *used,
+		     size_t number)
+{
+	const struct series *reference = &p->d->series[plain];
+	struct ratio_page page = {
+		.ratios = ratios, .cells = cells, .nr_cells = nr_cells, .used = used};
+	char *detail = number > 1 ? plot_printf("%s %zu", reference->name, number)
+				  : plot_strdup(reference->name);
+	char *title = plot_printf("What options are worth: variants against %s",
+				  reference->name);
+	char *note;
+	int err = -EIO;
+
+	if (plot_begin(p, detail, used) != NULL) {
+		ratio_page_write(p, &page);
+		note = plot_printf(
+			"Ratio of time per operation to %s, paired within blocks; whiskers: "
+			"Hodges–Lehmann 95 %% interval. Shaded: equivalence band, ±%.3g %%.",
+			reference->name, COMPARE_EQUIVALENCE_PCT);
+		err = plot_submit(p, title,
+				  "right of 1 the variant is slower; logarithmic", note);
+		free(note);
+	}
+	free(title);
+	free(detail);
+	return err;
+}
+
+/* Marks the next variants that have a ratio, at most a page of them, from `from` on. */
+static size_t mark_variants(const struct dataset *d, size_t plain, size_t from,
+			    const struct ratios *ratios, bool *used, size_t *marked)
+{
+	size_t s;
+
+	*marked = 0;
+	memset(used, 0, d->nr_series * sizeof(*used));
+	for (s = from; s < d->nr_series && *marked < RATIO_PAGE_PANELS; s++) {
+		bool any = false;
+
+		for (size_t c = 0; c < d->nr_cells && is_variant(d, s, plain); c++)
+			any |= ratios_at(ratios, c, s) != NULL;
+		used[s] = any;
+		*marked += any;
+	}
+	return s;
+}
+
+/* Cells from `from` on in which a marked variant has a ratio; where the next begin. */
+static size_t take_cells(const struct dataset *d, size_t from,
+			 const struct ratios *ratios, const bool *used, size_t *cells,
+			 size_t *nr_cells)
+{
+	size_t c;
+
+	*nr_cells = 0;
+	for (c = from; c < d->nr_cells && *nr_cells < RATIO_PAGE_ROWS; c++) {
+		bool any = false;
+
+		for (size_t s = 0; s < d->nr_series; s++)
+			any |= used[s] && ratios_at(ratios, c, s) != NULL;
+		if (any)
+			cells[(*nr_cells)++] = c;
+	}
+	return c;
+}
+
+static int draw_variants(struct plotter *p, size_t plain)
+{
+	const struct dataset *d = p->d;
+	bool *used = plot_calloc(d->nr_series, sizeof(*used));
+	size_t marked, next = 0, number = 1;
+	struct ratios ratios;
+	int err = 0;
+
+	ratios_load(d, (int)plain, &ratios);
+	while (next < d->nr_series && err == 0) {
+		size_t cells[RATIO_PAGE_ROWS], nr_cells, c = 0;
+
+		next = mark_variants(d, plain, next, &ratios, used, &marked);
+		while (marked > 0 && c < d->nr_cells && err == 0) {
+			c = take_cells(d, c, &ratios, used, cells, &nr_cells);
+			if (nr_cells > 0)
+				err = draw_page(p, plain, &ratios, cells, nr_cells, used,
+						number++);
+		}
+	}
+	ratios_free(&ratios);
+	free(used);
+	return err;
+}
+
+static int draw(struct plotter *p)
+{
+	const struct dataset *d = p->d;
+	int err = 0;
+
+	for (size_t s = 0; s < d->nr_series && err == 0; s++) {
+		bool any = false;
+
+		for (size_t v = 0; v < d->nr_series; v++)
+			any |= is_variant(d, v, s);
+		if (any && is_reference(d, s))
+			err = draw_variants(p, s);
+	}
+	if (err == 0 && p->drawn == 0)
+		plot_left_out(p, "no allocator was measured in two variants");
+	return err;
+}
+
+static const struct plot_kind ablation = {
+	.name = "ablation",
+	.rank = 60,
+	.draw = draw,
+};
+PLOT_REGISTER(ablation);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * age: the fragmentation clock. The workload `age` replaces objects at a fixed live size
+ * for as long as it is asked to; what an allocator's heap becomes is drawn against the
+ * bytes allocated so far, which is the clock that fragmentation runs by, not time. A
+ * picture for each cell: fragmentation, mappings and latency.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "bench/plot_alloc.h"
+#include "bench/plot_curves.h"
+#include "bench/plot_internal.h"
+
+#define AGE_WORKLOAD "age"
+#define POINTS	     160
+
+/* How the script labels an axis of y. */
+enum age_unit { AGE_PERCENT, AGE_RATIO, AGE_COUNT, AGE_NS };
+
+struct age_panel {
+	const char *title;
+	enum age_unit unit;
+	timeline_value *value;		    /* of the time line, or */
+	const char *operation, *percentile; /* of the latency segments */
+};
+
+static double percent_internal(const struct timeline *t, size_t row)
+{
+	return 100 * timeline_internal(t, row);
+}
+
+static double percent_external(const struct timeline *t, size_t row)
+{
+	return 100 * timeline_external(t, row);
+}
+
+static const struct age_panel panels[] = {
+	{"internal fragmentation, (U − L) / U", AGE_PERCENT, percent_internal, NULL,
+	 NULL},
+	{"external and retained, (R − U) / R", AGE_PERCENT, percent_external, NULL, NULL},
+	{"space ratio, R / L", AGE_RATIO, timeline_space_ratio, NULL, NULL},
+	{"mappings", AGE_COUNT, timeline_mappings, NULL, NULL},
+	{"alloc, median", AGE_NS, NULL, "alloc", "p50"},
+	{"alloc, 99th percentile", AGE_NS, NULL, "alloc", "p99"},
+	{"free, median", AGE_NS, NULL, "free", "p50"},
+	{"free, 99th percentile", AGE_NS, NULL, "free", "p99"},
+};
+
+/* The clock's step in a block: what takes less is not told apart. */
+static double clock_step(const struct result_entry *e)
+{
+	const json_t *latency = json_object_get(e->kmembench, "latency");
+	double step = json_number_value(json_object_get(latency, "clock_granularity_ns"));
+
+	return step > 1 ? step : 1;
+}
+
+/* Latency of the operations up to each mark of the clock, block by block. */
+static void segments_of(const struct measurement *m, const struct age_panel *panel,
+			struct curves *out)
+{
+	*out = (struct curves){0};
+	for (size_t b = 0; b < m->nr_blocks; b++) {
+		const json_t *list = json_object_get(m->blocks[b].kmembench, "age");
+		double step = clock_step(&m->blocks[b]);
+		const json_t *segment;
+		size_t i;
+
+		json_array_foreach (list, i, segment) {
+			const json_t *x = json_object_get(segment, "allocated_bytes");
+			const json_t *y = json_object_get(
+				json_object_get(segment, panel->operation),
+				panel->percentile);
+
+			/* A logarithmic axis has no zero: below the step is half of it.
+			 */
+			if (json_is_number(x) && json_is_number(y))
+				curves_add_point(out, json_number_value(x),
+						 fmax(json_number_value(y), step / 2));
+		}
+		curves_end(out);
+	}
+}
+
+/* While the heap fills at first there is nothing to fragment: the clock begins with the
+ * first sample at half of the most that was ever live. */
+static size_t filled(const struct timeline *t)
+{
+	size_t row = 0;
+	double most = 0;
+
+	for (size_t r = 0; r < t->rows; r++)
+		most = fmax(most, timeline_live(t, r));
+	while (row < t->rows && !(timeline_live(t, row) >= most / 2))
+		row++;
+	return row;
+}
+
+static double clock_of(const struct timeline *t, size_t row)
+{
+	return timeline_working(t, row) ? timeline_allocated(t, row) : NAN;
+}
+
+static void take_curves(const struct measurement *m, const struct age_panel *panel,
+			struct curves *out)
+{
+	if (panel->value != NULL)
+		curves_of(m, clock_of, panel->value, filled, out);
+	else
+		segments_of(m, panel, out);
+}
+
+/* Rows: panel, series, bytes allocated, middle, low, high; an empty line after each. */
+static size_t write_line(struct plotter *p, size_t panel, size_t series,
+			 const struct curves *c)
+{
+	double low = INFINITY, high = 0;
+	size_t points = 0;
+
+	if (!curves_range(c, &low, &high))
+		return 0;
+	for (int i = 0; i <= POINTS; i++) {
+		double x = low + (high - low) * i / POINTS;
+		struct summary s;
+
+		if (!curves_at(c, fmin(x, high), &s))
+			continue;
+		fprintf(p->table, "%zu\t%zu\t%.8g\t%.6g\t%.6g\t%.6g\n", panel, series, x,
+			s.middle, s.low, s.high);
+		points++;
+	}
+	fputc('\n', p->table);
+	return points;
+}
+
+static double coarsest_clock(const struct dataset *d, size_t cell, const bool *used)
+{
+	double step = 1;
+
+	for (size_t s = 0; s < d->nr_series; s++) {
+		const struct measurement *m = dataset_at(d, cell, s);
+
+		for (size_t b = 0; used[s] && b < m->nr_blocks; b++)
+			step = fmax(step, clock_step(&m->blocks[b]));
+	}
+	return step;
+}
+
+/* Blocks: lines; panels with their titles and units; the clock's step. Empty panels are
+ * not numbered. */
+static int draw_cell(struct plotter *p, size_t cell, const bool *used)
+{
+	const struct dataset *d = p->d;
+	char *title = plot_printf("Fragmentation clock: %s", d->cells[cell].label);
+	const struct age_panel *drawn[KMEM_ARRAY_SIZE(panels)];
+	size_t nr_drawn = 0;
+	int err = -EIO;
+
+	if (plot_begin(p, d->cells[cell].label, used) == NULL)
+		goto out;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(panels); i++) {
+		size_t points = 0;
+
+		for (size_t s = 0; s < d->nr_series; s++) {
+			struct curves c;
+
+			if (!used[s])
+				continue;
+			take_curves(dataset_at(d, cell, s), &panels[i], &c);
+			points += write_line(p, nr_drawn + 1, plot_series_number(used, s),
+					     &c);
+			curves_free(&c);
+		}
+		if (points > 0)
+			drawn[nr_drawn++] = &panels[i];
+	}
+	fputc('\n', p->table);
+	for (size_t i = 0; i < nr_drawn; i++)
+		fprintf(p->table, "%zu\t%d\t%s\n", i + 1, (int)drawn[i]->unit,
+			drawn[i]->title);
+	plot_next_block(p);
+	fprintf(p->table, "%g\n", coarsest_clock(d, cell, used));
+	err = plot_submit(
+		p, title,
+		"by the bytes allocated so far, at a fixed live size; lower is better",
+		"Medians over blocks; pale band: minimum to maximum. R resident, U "
+		"usable, L live bytes. Latency: of the operations since the mark "
+		"before, the clock's own cost subtracted.");
+out:
+	free(title);
+	return err;
+}
+
+/* Floors keep nothing or give nothing back: they do not age. */
+static bool ages(const struct dataset *d, size_t cell, size_t series)
+{
+	struct curves c;
+	bool has;
+
+	if (d->series[series].kind == SERIES_FLOOR)
+		return false;
+	take_curves(dataset_at(d, cell, series), &panels[2], &c);
+	has = c.count > 0;
+	curves_free(&c);
+	return has;
+}
+
+static int draw(struct plotter *p)
+{
+	bool *used = plot_calloc(p->d->nr_series, sizeof(*used));
+	int err = 0;
+
+	for (size_t c = 0; c < p->d->nr_cells && err == 0; c++) {
+		size_t n = 0;
+
+		if (strcmp(p->d->cells[c].workload, AGE_WORKLOAD) != 0)
+			continue;
+		for (size_t s = 0; s < p->d->nr_series; s++) {
+			used[s] = ages(p->d, c, s);
+			n += used[s];
+		}
+		if (n > 0)
+			err = draw_cell(p, c, used);
+		else
+			plot_left_out(p, "'%s' has no memory time line",
+				      p->d->cells[c].label);
+	}
+	if (err == 0 && p->drawn == 0)
+		plot_left_out(p, "the workload 'age' was not measured");
+	free(used);
+	return err;
+}
+
+static const struct plot_kind age = {
+	.name = "age",
+	.rank = 46,
+	.draw = draw,
+};
+PLOT_REGISTER(age);

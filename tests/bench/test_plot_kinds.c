@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables behind pictures of blocks, ratios, memory over time and tails, from results
+ * whose truth is known; and the reasons why a picture is not there.
+ */
+#include "plot_fixture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <sys/stat.h>
+
+#include <kmem/error.h>
+
+#include "bench/plot.h"
+#include "bench/plot_curves.h"
+#include "bench/plot_ratios.h"
+#include "bench/plot_tail.h"
+
+static char *folder;
+static bool have_gnuplot;
+
+static int group_setup(void **state)
+{
+	(void)state;
+	setenv("KMEMBENCH_DATADIR", ".", 0);
+	folder = fixture_folder();
+	have_gnuplot = gnuplot_find() == 0;
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	(void)state;
+	plot_remove_folder(folder);
+	free(folder);
+	return 0;
+}
+
+static struct dataset *load(json_t *root, const char *name)
+{
+	char *path = fixture_save(root, folder, name);
+	struct dataset *d = dataset_load((const char *const[]){path}, 1);
+
+	if (d == NULL)
+		fail_msg("%s", kmem_last_error());
+	free(path);
+	return d;
+}
+
+static size_t series_named(const struct dataset *d, const char *name)
+{
+	for (size_t s = 0; s < d->nr_series; s++) {
+		if (strcmp(d->series[s].name, name) == 0)
+			return s;
+	}
+	fail_msg("no series '%s'", name);
+	return 0;
+}
+
+/* --- drawing: the log, and a table as text --- */
+
+struct drawn {
+	char *dir, *log;
+};
+
+/* Draws into DIR of the test's folder, tables kept. */
+static struct drawn draw(const struct dataset *d, const char *dir)
+{
+	struct drawn drawn = {0};
+	size_t size;
+	FILE *log = open_memstream(&drawn.log, &size);
+
+	assert_true(asprintf(&drawn.dir, "%s/%s", folder, dir) > 0);
+	if (plot_dataset(d, drawn.dir, PLOT_SVG | PLOT_PNG | PLOT_KEEP_DATA, log, NULL) !=
+	    0)
+		fail_msg("%s", kmem_last_error());
+	fclose(log);
+	return drawn;
+}
+
+static void drawn_free(struct drawn *drawn)
+{
+	free(drawn->dir);
+	free(drawn->log);
+}
+
+static char *read_text(const char *dir, const char *name)
+{
+	char *path, *text = NULL;
+	size_t size = 0;
+	FILE *in;
+
+	assert_true(asprintf(&path, "%s/%s", dir, name) > 0);
+	in = fopen(path, "r");
+	if (in == NULL)
+		fail_msg("there is no '%s'", path);
+	assert_true(getdelim(&text, &size, '\0', in) > 0);
+	fclose(in);
+	free(path);
+	return text;
+}
+
+/* The picture is there in both formats, and is what its name says. */
+static void assert_picture(const struct drawn *drawn, const char *stem)
+{
+	char *name, *text;
+
+	assert_true(asprintf(&name, "%s.svg", stem) > 0);
+	text = read_text(drawn->dir, name);
+	assert_non_null(strstr(text, "</svg>"));
+	assert_non_null(strstr(text, "Example CPU"));
+	free(text);
+	free(name);
+	assert_true(asprintf(&name, "%s.png", stem) > 0);
+	text = read_text(drawn->dir, name);
+	assert_memory_equal(text, "\x89PNG", 4);
+	free(text);
+	free(name);
+}
+
+static char *table_of(const struct drawn *drawn, const char *stem)
+{
+	char *name, *text;
+
+	assert_true(asprintf(&name, "data/%s.tsv", stem) > 0);
+	text = read_text(drawn->dir, name);
+	free(name);
+	return text;
+}
+
+/* Block `index` of a table: from behind the index-th pair of empty lines. */
+static const char *block_of(const char *table, unsigned int index)
+{
+	for (; index > 0; index--) {
+		table = strstr(table, "\n\n\n");
+		assert_non_null(table);
+		table += 3;
+	}
+	return table;
+}
+
+static void assert_holds(const char *text, const char *what)
+{
+	if (strstr(text, what) == NULL)
+		fail_msg("no '%s' in:\n%s", what, text);
+}
+
+/* --- ratios --- */
+
+/* Ten blocks that drift together; slab takes `factor` of glibc's time. */
+static json_t *ratio_results(double factor)
+{
+	static const char *const names[] = {"glibc", "slab", "slab:percpu=off", "null"};
+	const double factors[] = {1, factor, factor * 2, 0.01};
+	json_t *root = fixture_results();
+
+	for (int block = 0; block < 10; block++) {
+		for (size_t i = 0; i < KMEM_ARRAY_SIZE(names); i++)
+			fixture_add(root,
+				    &(struct fixture_cell){
+					    "pair", names[i], 64, 1, block,
+					    20.0 * (1 + block % 3) * factors[i], NULL});
+	}
+	return root;
+}
+
+static void forest_shows_what_compare_says(void **state)
+{
+	struct dataset *d = load(ratio_results(0.5), "forest.json");
+	size_t slab = series_named(d, "slab"), glibc = series_named(d, "glibc");
+	struct ratios ratios;
+	struct drawn drawn;
+	char *table;
+
+	(void)state;
+	ratios_load(d, (int)glibc, &ratios);
+	assert_null(ratios_at(&ratios, 0, glibc));
+	assert_float_equal(ratios_at(&ratios, 0, slab)->ratio.estimate, 0.5, 1e-9);
+	assert_int_equal(ratios_at(&ratios, 0, slab)->verdict, VERDICT_FASTER);
+	ratios_free(&ratios);
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "forest");
+	assert_picture(&drawn, "forest-glibc");
+	table = table_of(&drawn, "forest-glibc");
+	assert_holds(block_of(table, 2),
+		     "1\t1\t0.5\t0.5\t0.5\t0\t0\t\t0.500 [0.500, 0.500]\n");
+	assert_holds(block_of(table, 3), "1 faster, 0 slower, 0 same, 0 open\n");
+	/* The floor is not among the candidates. */
+	assert_null(strstr(table, "null"));
+	free(table);
+	/* The variant against the plain one: twice its time. */
+	assert_picture(&drawn, "ablation-slab");
+	table = table_of(&drawn, "ablation-slab");
+	assert_holds(table, "slab:percpu=off\t");
+	assert_holds(block_of(table, 2), "1\t1\t2\t2\t2\t1\t0\t\t2.000 [2.000, 2.000]\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+static void ratios_beyond_the_axis_are_told(void **state)
+{
+	struct dataset *d = load(ratio_results(40), "beyond.json");
+	struct drawn drawn;
+	char *table;
+
+	(void)state;
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "beyond");
+	table = table_of(&drawn, "forest-glibc");
+	assert_holds(block_of(table, 2), "1\t1\t8\t8\t8\t1\t1\t40× ▸\t40.000");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+/* --- blocks --- */
+
+static void outliers_are_marked_and_kept(void **state)
+{
+	json_t *root = fixture_results();
+	struct dataset *d;
+	struct drawn drawn;
+	char *table;
+
+	(void)state;
+	for (int block = 0; block < 8; block++)
+		fixture_add(root, &(struct fixture_cell){
+					  "pair", "glibc", 64, 1, block,
+					  block == 3 ? 90 : 10 + 0.1 * block, NULL});
+	d = load(root, "outlier.json");
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "outlier");
+	assert_picture(&drawn, "blocks-pair");
+	table = table_of(&drawn, "blocks-pair");
+	assert_holds(block_of(table, 3), "1\t1\t0.4286\t90\t1\n");
+	assert_holds(block_of(table, 3), "1\t1\t0\t10\t0\n");
+	assert_holds(block_of(table, 3), "1\t1\t1\t10.7\t0\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+/* --- memory over time --- */
+
+#define MIB 1048576L
+
+/* Fills to 8 MiB in a second, keeps 1 MiB, then waits two seconds, and frees. */
+static const struct fixture_sample drained[] = {
+	{0.0, 0, 0, 0, 0, 0},
+	{0.5, 6 * MIB, 4 * MIB, 5 * MIB, 8 * MIB, 0},
+	{1.0, 12 * MIB, 8 * MIB, 10 * MIB, 16 * MIB, 0},
+	{1.5, 10 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, 1},
+	{2.5, 6 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, 1},
+	{3.5, 4 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, 1},
+	{3.51, 3 * MIB, MIB / 2, MIB, 16 * MIB, 1}, /* the frees have begun */
+	{3.52, 2 * MIB, 0, 0, 16 * MIB, 2},
+};
+
+static json_t *drained_results(const char *workload)
+{
+	json_t *root = fixture_results();
+
+	for (int block = 0; block < 3; block++) {
+		struct fixture_sample rows[KMEM_ARRAY_SIZE(drained)];
+		json_t *entry = fixture_add(
+			root,
+			&(struct fixture_cell){workload, "glibc", 0, 1, block, 10, NULL});
+
+		memcpy(rows, drained, sizeof(rows));
+		/* Blocks differ by a MiB each. */
+		for (size_t i = 1; i < KMEM_ARRAY_SIZE(rows); i++)
+			rows[i].resident += (block - 1) * MIB;
+		fixture_add_timeline(entry, rows, KMEM_ARRAY_SIZE(rows));
+		json_object_set_new(entry, "robson_bound_bytes", json_integer(20 * MIB));
+	}
+	return root;
+}
+
+static void curves_are_interpolated(void **state)
+{
+	struct dataset *d = load(drained_results("wset"), "curves.json");
+	const struct measurement *m = dataset_at(d, 0, 0);
+	double low = INFINITY, high = -INFINITY;
+	struct curves c;
+	struct summary s;
+
+	(void)state;
+	curves_of(m, timeline_seconds, timeline_resident, NULL, &c);
+	assert_int_equal(c.count, 3);
+	assert_true(curves_range(&c, &low, &high));
+	assert_float_equal(high, 3.52, 1e-9);
+	assert_true(curves_at(&c, 0.75, &s));
+	assert_float_equal(s.middle, 9.0 * MIB, 1);
+	assert_float_equal(s.low, 8.0 * MIB, 1);
+	assert_float_equal(s.high, 10.0 * MIB, 1);
+	assert_false(curves_at(&c, 3.53, &s));
+	curves_free(&c);
+	/* (10 - 8) / 10, (12 - 10) / 12, 12 / 8 at 16 MiB allocated. */
+	curves_of(m, timeline_seconds, timeline_internal, NULL, &c);
+	assert_true(curves_at(&c, 1.0, &s));
+	assert_float_equal(s.middle, 0.2, 1e-9);
+	curves_free(&c);
+	curves_of(m, timeline_seconds, timeline_external, NULL, &c);
+	assert_true(curves_at(&c, 1.0, &s));
+	assert_float_equal(s.middle, 2.0 / 12, 1e-9);
+	curves_free(&c);
+	curves_of(m, timeline_seconds, timeline_space_ratio, NULL, &c);
+	assert_true(curves_at(&c, 1.0, &s));
+	assert_float_equal(s.middle, 1.5, 1e-9);
+	curves_free(&c);
+	dataset_free(d);
+}
+
+static void memory_over_time_and_drain(void **state)
+{
+	struct dataset *d = load(drained_results("sawtooth"), "drain.json");
+	struct drawn drawn;
+	char *table;
+
+	(void)state;
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "drain");
+	assert_picture(&drawn, "memory-time-sawtooth-1-thread");
+	table = table_of(&drawn, "memory-time-sawtooth-1-thread");
+	/* At the end of the work: resident with its spread, usable, live. */
+	assert_holds(block_of(table, 1),
+		     "\t1\t12582912\t11534336\t13631488\t10485760\t8388608\n");
+	assert_holds(block_of(table, 2), "1\t1.5\tidle\n");
+	assert_holds(block_of(table, 3), "20971520\tRobson: any allocator\n");
+	/* Twice the time of work: the rest is the drain's to show. */
+	assert_null(strstr(block_of(table, 2), "freed"));
+	free(table);
+	assert_picture(&drawn, "drain-sawtooth");
+	table = table_of(&drawn, "drain-sawtooth");
+	assert_holds(block_of(table, 1), "1\t1\t0.01\t10485760\t9437184\t11534336\n");
+	/* Its last point: two seconds on, before the frees. */
+	assert_holds(block_of(table, 1), "1\t1\t2\t4194304\t3145728\t5242880\n\n");
+	assert_holds(block_of(table, 2), "1\t1048576\t");
+	assert_holds(block_of(table, 2), "1 MiB kept live\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+static void fragmentation_clock(void **state)
+{
+	json_t *root = drained_results("age");
+	struct dataset *d;
+	struct drawn drawn;
+	json_t *entry;
+	char *table;
+	size_t i;
+
+	(void)state;
+	json_array_foreach (json_object_get(root, "benchmarks"), i, entry) {
+		json_t *segments = json_pack(
+			"[{s:i, s:{s:i, s:f, s:f}}, {s:i, s:{s:i, s:f, s:f}}]",
+			"allocated_bytes", (int)(8 * MIB), "alloc", "count", 100, "p50",
+			0.0, "p99", 40.0, "allocated_bytes", (int)(16 * MIB), "alloc",
+			"count", 100, "p50", 30.0, "p99", 60.0 + (double)i);
+
+		json_object_set_new(json_object_get(entry, "kmembench"), "age", segments);
+	}
+	d = load(root, "age.json");
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "age");
+	assert_picture(&drawn, "age-age-1-thread");
+	table = table_of(&drawn, "age-age-1-thread");
+	assert_holds(block_of(table, 2), "1\t0\tinternal fragmentation");
+	/* No free was timed: six panels, the last of them the 99th percentile of alloc.
+	 */
+	assert_holds(block_of(table, 2), "6\t3\talloc, 99th percentile\n\n");
+	assert_holds(block_of(table, 1), "6\t1\t16777216\t61\t60\t62\n");
+	/* Below the clock's step: at half of it. */
+	assert_holds(block_of(table, 1), "5\t1\t8388608\t0.5\t0.5\t0.5\n");
+	/* Once the work has ended nothing is drawn: idle memory does not age. */
+	assert_holds(block_of(table, 1), "1\t1\t16777216\t20\t20\t20\n\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+/* --- tails --- */
+
+static void causes_are_grouped(void **state)
+{
+	static const struct {
+		const char *text;
+		enum tail_cause cause;
+		int above;
+	} causes[] = {
+		{"fault", TAIL_FAULT, 5},
+		{"call", TAIL_CALL, 4},
+		{"call+fault", TAIL_CALL_AND_FAULT, 3},
+		{"fault+call", TAIL_CALL_AND_FAULT, 1},
+		{"fault+preempted", TAIL_PREEMPTED, 2},
+		{"preempted+migrated", TAIL_PREEMPTED, 1},
+		{"call+migrated", TAIL_MIGRATED, 1},
+		{"unknown", TAIL_UNKNOWN, 7},
+		{"faulty", TAIL_UNKNOWN, 1},
+	};
+	uint64_t expected[NR_TAIL_CAUSES] = {0};
+	json_t *root = fixture_results(), *entry;
+	struct dataset *d;
+	struct drawn drawn;
+	struct tail tail;
+	char *table;
+
+	(void)state;
+	for (int block = 0; block < 2; block++) {
+		entry = fixture_add(root, &(struct fixture_cell){"pair", "glibc", 64, 1,
+								 block, 10, NULL});
+		for (size_t i = 0; i < KMEM_ARRAY_SIZE(causes); i++) {
+			fixture_add_cause(entry, "alloc", causes[i].text, causes[i].above,
+					  1000.0 * (double)(i + 1));
+			expected[causes[i].cause] += (uint64_t)causes[i].above;
+		}
+	}
+	d = load(root, "tail.json");
+	assert_true(tail_of(dataset_at(d, 0, 0), "alloc", &tail));
+	assert_memory_equal(tail.above, expected, sizeof(expected));
+	assert_int_equal(tail.total, 50);
+	assert_float_equal(tail.max_ns[TAIL_PREEMPTED], 6000, 0);
+	/* Recorded, and nothing was above. */
+	assert_true(tail_of(dataset_at(d, 0, 0), "free", &tail));
+	assert_int_equal(tail.total, 0);
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "tail");
+	assert_picture(&drawn, "tail-causes-pair");
+	table = table_of(&drawn, "tail-causes-pair");
+	assert_holds(block_of(table, 1), "1\t1\t50\t20\t36\t52\t64\t68\t100\n");
+	assert_holds(block_of(table, 2), "alloc\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+/* A workload's own series has a panel behind alloc and free. */
+static void further_series_have_panels(void **state)
+{
+	json_t *root = fixture_results();
+	json_t *entry = fixture_add(
+		root, &(struct fixture_cell){"open-loop", "glibc", 0, 1, 0, 10, NULL});
+	json_t *latency = json_object_get(json_object_get(entry, "kmembench"), "latency");
+	struct dataset *d;
+	struct drawn drawn;
+	char *table;
+
+	(void)state;
+	json_object_set_new(latency, "service",
+			    fixture_histogram(20, 1000, FIXTURE_TICK_NS));
+	json_object_set_new(latency, "response",
+			    fixture_histogram(40, 1000, FIXTURE_TICK_NS));
+	d = load(root, "open-loop.json");
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "open-loop");
+	assert_picture(&drawn, "latency-percentiles-open-loop-1-thread");
+	table = table_of(&drawn, "latency-percentiles-open-loop-1-thread");
+	assert_holds(block_of(table, 1), "1\t3\t1\t10\n");
+	assert_holds(block_of(table, 1), "1\t4\t1\t20\n");
+	assert_holds(block_of(table, 3),
+		     "alloc\nfree\nservice\nresponse, from the scheduled arrival\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+/* --- what is not there --- */
+
+static void absent_data_has_a_reason(void **state)
+{
+	static const char *const reasons[] = {
+		"left out: forest: no cell was measured on two allocators in one run\n",
+		"left out: blocks: no cell has two blocks\n",
+		"left out: memory-time: 'pair  64 B, 1 thread' has no memory time line\n",
+		"left out: drain: no memory time line goes on for 0.1 s after the last free\n",
+		"left out: age: the workload 'age' was not measured\n",
+		"left out: tail-causes: no cell recorded the causes of its slowest operations\n",
+		"left out: ablation: no allocator was measured in two variants\n",
+	};
+	json_t *root = fixture_results(), *entry;
+	struct dataset *d;
+	struct drawn drawn;
+
+	(void)state;
+	fixture_add(root, &(struct fixture_cell){"pair", "glibc", 64, 1, 0, 10, NULL});
+	/* Damaged and empty members are as good as none. */
+	entry = fixture_add(root,
+			    &(struct fixture_cell){"wset", "glibc", 0, 1, 0, 10, NULL});
+	json_object_set_new(
+		json_object_get(entry, "kmembench"), "timeline",
+		json_pack("{s:[s], s:[[f], n]}", "columns", "t_s", "rows", 0.5));
+	json_object_set_new(json_object_get(entry, "kmembench"), "age", json_true());
+	d = load(root, "bare.json");
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "bare");
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(reasons); i++)
+		assert_holds(drawn.log, reasons[i]);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(forest_shows_what_compare_says),
+		cmocka_unit_test(ratios_beyond_the_axis_are_told),
+		cmocka_unit_test(outliers_are_marked_and_kept),
+		cmocka_unit_test(curves_are_interpolated),
+		cmocka_unit_test(memory_over_time_and_drain),
+		cmocka_unit_test(fragmentation_clock),
+		cmocka_unit_test(causes_are_grouped),
+		cmocka_unit_test(further_series_have_panels),
+		cmocka_unit_test(absent_data_has_a_reason),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
