@@ -23,29 +23,38 @@ static void print_duration(double s)
 		printf("%.0f min", s / 60);
 }
 
+static double cell_s(const struct plan *plan, const struct plan_cell *cell)
+{
+	double memory_s = plan_cell_memory_time_s(plan, cell);
+
+	if (memory_s > 0)
+		memory_s += cell->idle_s;
+	return plan_time_s(plan) + plan_latency_time_s(plan) + memory_s + CELL_OVERHEAD_S;
+}
+
 void campaign_dry_run(const struct plan *plan, const struct campaign_options *options)
 {
-	double cell_s = plan_time_s(plan) + plan_latency_time_s(plan) +
-			plan_memory_time_s(plan) + CELL_OVERHEAD_S;
+	double block_s = 0;
 	size_t cells = 0;
 
 	for (size_t i = 0; i < plan->count; i++) {
 		if (!campaign_in_shard(plan, options, i))
 			continue;
 		puts(plan->cells[i].key);
+		block_s += cell_s(plan, &plan->cells[i]);
 		cells++;
 	}
 	if (plan->reps != 0) {
 		printf("%zu cells, %u block%s of them, about ", cells, plan->reps,
 		       plan->reps == 1 ? "" : "s");
-		print_duration((double)cells * plan->reps * cell_s);
+		print_duration(plan->reps * block_s);
 	} else {
 		printf("%zu cells, %u to %u blocks of them, until ratios are known to %g %%: "
 		       "about ",
 		       cells, PLAN_BLOCKS_FIRST, PLAN_BLOCKS_MAX, plan->precision_pct);
-		print_duration((double)cells * PLAN_BLOCKS_FIRST * cell_s);
+		print_duration(PLAN_BLOCKS_FIRST * block_s);
 		printf(" to ");
-		print_duration((double)cells * PLAN_BLOCKS_MAX * cell_s);
+		print_duration(PLAN_BLOCKS_MAX * block_s);
 	}
 	putchar('\n');
 }

@@ -219,6 +219,7 @@ static void prepare(struct cell *cell)
 	if (topology_pin_self(cell->cpus[0]) != 0)
 		cell_fail(kmem_last_error());
 	pthread_mutex_init(&cell->lock, NULL);
+	cell->born = tsc_instant_now();
 }
 
 void cell_memory(struct memory_usage *usage)
@@ -344,15 +345,19 @@ static void do_latency(struct cell *cell, const char *arguments)
 {
 	(void)arguments;
 	cell_slices_end(cell);
-	/* Ten milliseconds of one CPU: not while other processes wait for their slice. */
-	tsc_calibrate(&cell->clock);
+	tsc_calibrate_since(&cell->clock, &cell->born);
 	cell_latency_pass(cell);
 	reply(cell, "latency\n");
 }
 
 static void do_memory(struct cell *cell, const char *arguments)
 {
-	(void)arguments;
+	cell->memory_quanta = strtoull(arguments, NULL, 10);
+	if (cell->memory_quanta == 0 && cell->ops == 0)
+		cell_fail(
+			"how much fits the memory pass is known after a throughput pass");
+	if (cell->clock.ns_per_tick == 0)
+		tsc_calibrate(&cell->clock);
 	if (cell_memory_pass != NULL && cell->memory_time_s > 0)
 		cell_memory_pass(cell);
 	reply(cell, "memory\n");
@@ -398,7 +403,8 @@ static void do_finish(struct cell *cell, const char *arguments)
 
 	(void)arguments;
 	wind_up(cell);
-	entry = cell_entry(cell);
+	entry = cell->ops == 0 && cell->course != NULL ? cell_memory_entry(cell)
+						       : cell_entry(cell);
 	text = entry == NULL ? NULL
 			     : json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (text == NULL)

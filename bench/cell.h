@@ -22,9 +22,11 @@
  *               time (sum), operations of all threads, of the N alone
  *   plain       the throughput pass by Google Benchmark; "plain"
  *   latency     the latency pass; "latency"
- *   memory      the memory pass; "memory"
+ *   memory [N]  the memory pass, N quanta of each thread, or as many as the passes before
+ *               tell to fit; "memory"
  *   icount      the pass under callgrind; "icount OPS": operations of all threads
- *   finish      the last one; the answer is the entry for the results, as JSON
+ *   finish      the last one; the answer is the entry for the results, as JSON; after a
+ *               memory pass alone, what that adds to an entry (memory_process.h)
  *
  * A failure is answered by {"status": "failed", "error": ...} and ends the process.
  * A process whose input ends before any command does prepare, plain, latency,
@@ -57,6 +59,8 @@ struct cell {
 	struct probe_shared *probe_shared;
 	unsigned int *cpus; /* OS index of each thread's CPU */
 	struct tsc_clock clock;
+	struct tsc_instant
+		born; /* before the first pass: what the clock is held against */
 	pthread_barrier_t barrier; /* of the worker threads, in either pass */
 	pthread_mutex_t lock;	   /* perf */
 
@@ -67,6 +71,8 @@ struct cell {
 	uint64_t ops; /* of all threads, in the run that counted */
 	uint64_t first_start_ns, last_end_ns; /* of any thread's loop; under lock */
 	struct perf_totals perf;	      /* under lock */
+
+	uint64_t memory_quanta; /* per thread, as commanded; 0: what fits */
 
 	/* latency pass */
 	uint64_t latency_quanta; /* per thread */
@@ -129,8 +135,14 @@ void cell_add_latency(const struct cell *cell, json_t *entry, json_t *kmembench)
 /* Adds resident memory and its course over time (bench/cell_json_memory.c). */
 void cell_add_memory(const struct cell *cell, json_t *entry, json_t *kmembench);
 
+/* Quanta of each thread that fit memory_time_s, judged by the throughput pass. Weak, as
+ * the pass. */
+uint64_t cell_memory_quanta(const struct cell *cell) __attribute__((weak));
+
 /* The entry for benchmarks[]; a new reference. */
 json_t *cell_entry(const struct cell *cell);
+/* The same of a process that did nothing but the memory pass: its figures alone. */
+json_t *cell_memory_entry(const struct cell *cell);
 
 /* Reports the cell as failed on CELL_RESULT_FD and ends the process. */
 void cell_fail(const char *reason) __attribute__((noreturn, cold));

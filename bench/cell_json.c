@@ -88,6 +88,18 @@ static json_t *layout_json(void)
 			 (json_int_t)bytes);
 }
 
+json_t *cell_memory_entry(const struct cell *cell)
+{
+	json_t *entry = json_object();
+	json_t *kmembench = json_object();
+
+	cell_add_memory(cell, entry, kmembench);
+	json_set(kmembench, "memory_process", json_string("own"));
+	json_object_update(entry, cell->reported);
+	json_set(entry, "kmembench", kmembench);
+	return entry;
+}
+
 json_t *cell_entry(const struct cell *cell)
 {
 	const struct workload_ops *workload = cell->run.workload;
@@ -116,6 +128,8 @@ json_t *cell_entry(const struct cell *cell)
 	json_set_integer(kmembench, "seed", cell->run.seed);
 	json_set(kmembench, "samples_ns_per_op", json_pack("[f]", ns_per_op));
 	json_set_integer(kmembench, "latency_quanta", cell->latency_quanta);
+	if (cell_memory_pass != NULL && cell->memory_time_s > 0)
+		json_set_integer(kmembench, "memory_quanta", cell_memory_quanta(cell));
 	cell_add_latency(cell, entry, kmembench);
 	cell_add_memory(cell, entry, kmembench);
 	add_counters(cell, entry, kmembench);

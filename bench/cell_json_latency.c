@@ -78,6 +78,15 @@ static void add_series(const struct cell *cell, json_t *entry, json_t *latency,
 	}
 }
 
+/* Twice the clock's cost; where the clock is coarse and its cost is none of its steps, a
+ * step. */
+static uint64_t resolution_ticks(const struct tsc_clock *clock)
+{
+	uint64_t twice = 2 * clock->pair_ticks;
+
+	return twice > clock->granularity_ticks ? twice : clock->granularity_ticks;
+}
+
 /* Histograms of all threads are merged; percentiles never are. */
 void cell_add_latency(const struct cell *cell, json_t *entry, json_t *kmembench)
 {
@@ -86,7 +95,7 @@ void cell_add_latency(const struct cell *cell, json_t *entry, json_t *kmembench)
 	struct histogram *series = arena_alloc(sizeof(*series));
 	json_t *latency = json_object();
 	double ns_per_tick = cell->clock.ns_per_tick;
-	uint64_t resolved_ticks = 2 * cell->clock.pair_ticks;
+	uint64_t resolved_ticks = resolution_ticks(&cell->clock);
 	uint64_t samples, below;
 
 	histogram_reset(alloc);

@@ -2,10 +2,10 @@
 /*
  * The memory pass of a cell: the same steps once more, watched by the sampler.
  *
- * It comes last, in a process that has done the same work before: R at its first row
- * is what the allocator kept from then. After the last step the blocks that still
- * live stay, and the workload's idle time begins; then they are freed ("freeing"), and
- * one more row is taken.
+ * It has a process of its own (memory_process.h), so that R begins with what the
+ * allocator needs to start, and the workload to be set up. After the last step the blocks
+ * that still live stay, and the workload's idle time begins; then they are freed
+ * ("freeing"), and one more row is taken.
  *
  * Latency by age comes from the probe's histograms, which are emptied at the end of
  * each of up to AGE_SEGMENTS_MAX stretches of equally many quanta. usable_size() has
@@ -63,6 +63,7 @@ static void idle(struct cell *cell)
 				: 0;
 	struct timespec start;
 
+	cell_memory(&cell->live);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	sampler_mark(course->sampler, "idle");
 	for (unsigned int i = 0; i < IDLE_READINGS && cell_idle_reading_s[i] <= idle_s;
@@ -123,13 +124,19 @@ static void memory_main(struct cell *cell, unsigned int index)
 	cell_leave_thread(cell, index);
 }
 
+uint64_t cell_memory_quanta(const struct cell *cell)
+{
+	return cell->memory_quanta != 0 ? cell->memory_quanta
+					: cell_probed_quanta(cell, cell->memory_time_s,
+							     MEMORY_EXTRA_PAIRS);
+}
+
 static struct memory_course *new_course(struct cell *cell)
 {
 	struct memory_course *course = arena_alloc(sizeof(*course));
 	uint64_t segments;
 
-	course->quanta = cell_probed_quanta(cell, cell->memory_time_s,
-					    MEMORY_EXTRA_PAIRS);
+	course->quanta = cell_memory_quanta(cell);
 	segments = course->quanta / SEGMENT_QUANTA_MIN;
 	if (segments < 1)
 		segments = 1;

@@ -174,26 +174,49 @@ static int write_file(struct request *r, const json_t *root)
 	return err;
 }
 
-/* "dir/result.json" is "result-". */
-static char *prefix_of(const char *path)
+/* "dir/result.json" is "result". */
+struct stem {
+	const char *name;
+	int length;
+};
+
+static struct stem stem_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash != NULL ? slash + 1 : path;
 	const char *dot = strrchr(name, '.');
-	char *prefix;
 
-	if (asprintf(&prefix, "%.*s-",
-		     (int)(dot != NULL && dot != name ? (size_t)(dot - name)
-						      : strlen(name)),
-		     name) < 0)
-		return NULL;
-	return prefix;
+	return (struct stem){name, (int)(dot != NULL && dot != name ? (size_t)(dot - name)
+								    : strlen(name))};
 }
 
-static int export_file(struct request *r, const char *path, bool many)
+/*
+ * "result-" for dir/result.json. Files of one name, as of old/result.json and
+ * new/result.json, are told apart by a number: "result-", "result.2-".
+ */
+static char *prefix_of(char **paths, int which)
 {
-	json_t *root = results_load(path);
-	char *prefix = many ? prefix_of(path) : NULL;
+	struct stem own = stem_of(paths[which]);
+	char *prefix;
+	int number = 1, err;
+
+	for (int i = 0; i < which; i++) {
+		struct stem other = stem_of(paths[i]);
+
+		number += other.length == own.length &&
+			  strncmp(other.name, own.name, (size_t)own.length) == 0;
+	}
+	if (number == 1)
+		err = asprintf(&prefix, "%.*s-", own.length, own.name);
+	else
+		err = asprintf(&prefix, "%.*s.%d-", own.length, own.name, number);
+	return err < 0 ? NULL : prefix;
+}
+
+static int export_file(struct request *r, char **paths, int which, bool many)
+{
+	json_t *root = results_load(paths[which]);
+	char *prefix = many ? prefix_of(paths, which) : NULL;
 	int err;
 
 	if (root == NULL || (many && prefix == NULL)) {
@@ -220,7 +243,7 @@ static int export_files(struct request *r, char **paths, int count)
 		return EXIT_USAGE;
 	}
 	for (int i = 0; i < count && code == EXIT_DONE; i++)
-		code = export_file(r, paths[i], count > 1);
+		code = export_file(r, paths, i, count > 1);
 	if (code == EXIT_DONE && r->written == 0) {
 		cli_error(
 			"no latency histogram of what was asked for: see 'kmembench list' for "

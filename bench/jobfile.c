@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Job files, read with inih: see jobfile.h. */
-#include "bench/jobfile.h"
+#include "bench/jobfile_internal.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -12,15 +12,16 @@
 #include <kmem/error.h>
 
 #include "bench/cli.h"
-#include "workloads/harness/trace.h"
 
-/* Keys of any section, and those of [global] alone. */
-static const char *const section_keys[] = {"allocators", "workloads", "sizes", "threads",
-					   "touch",	 "check",     "record"};
+const char *const job_section_keys[] = {"allocators",	 "workloads", "sizes",
+					"threads",	 "touch",     "check",
+					"memory_time_s", "record"};
+_Static_assert(KMEM_ARRAY_SIZE(job_section_keys) == JOB_SECTION_KEYS, "all are counted");
+
 static const char *const global_keys[] = {
-	"reps",		"time_s",	 "latency_time_s", "memory_time_s",
-	"slice_time_s", "precision_pct", "method",	   "layout",
-	"baseline",	"timeout_s",	 "seed",	   "ops"};
+	"reps",	  "time_s", "latency_time_s", "slice_time_s", "precision_pct",
+	"method", "layout", "baseline",	      "timeout_s",    "seed",
+	"ops"};
 
 /*
  * inih hands over pairs, but neither line numbers nor section headers. So lines are
@@ -147,6 +148,7 @@ static int begin_section(struct reader *r, const char *name)
 		section->name = strdup(name);
 		section->params = json_object();
 		section->param_lines = json_object();
+		section->memory_time_s = -1;
 		section->line = r->line;
 	}
 	r->section = section;
@@ -163,7 +165,6 @@ static int global_number(struct reader *r, const char *key, const char *value)
 	} const numbers[] = {
 		{"time_s", &r->plan->time_s, 1e-4, 3600},
 		{"latency_time_s", &r->plan->latency_time_s, 0, 3600},
-		{"memory_time_s", &r->plan->memory_time_s, 0, 3600},
 		{"slice_time_s", &r->plan->slice_s, 1e-5, 60},
 		{"precision_pct", &r->plan->precision_pct, 0.01, 1000},
 		{"timeout_s", &r->plan->timeout_s, 0.1, 1e6},
@@ -254,11 +255,13 @@ static bool among(const char *const *keys, size_t count, const char *key)
 /* [global] has a fixed set of keys. */
 static int unknown_global(struct reader *r, const char *key)
 {
-	const char *names[KMEM_ARRAY_SIZE(section_keys) + KMEM_ARRAY_SIZE(global_keys)];
+	const char
+		*names[KMEM_ARRAY_SIZE(job_section_keys) + KMEM_ARRAY_SIZE(global_keys)];
 	const char *near;
 
-	memcpy(names, section_keys, sizeof(section_keys));
-	memcpy(names + KMEM_ARRAY_SIZE(section_keys), global_keys, sizeof(global_keys));
+	memcpy(names, job_section_keys, sizeof(job_section_keys));
+	memcpy(names + KMEM_ARRAY_SIZE(job_section_keys), global_keys,
+	       sizeof(global_keys));
 	near = kmem_nearest_name(key, names, KMEM_ARRAY_SIZE(names));
 	if (near != NULL)
 		return complain(r, "[global] has no key '%s': did you mean '%s'?", key,
@@ -282,6 +285,23 @@ static void add_param(struct reader *r, const char *key, const char *value)
 	json_object_set_new(r->section->param_lines, key,
 			    json_integer((json_int_t)r->line));
 	free(joined);
+}
+
+/* The plan's own, or that of a section's cells. */
+static int memory_time(struct reader *r, const char *value)
+{
+	char *end;
+	double number = strtod(value, &end);
+
+	if (end == value || *end != '\0' || !(number >= 0 && number <= 3600))
+		return complain(
+			r, "'memory_time_s = %s' is out of range: it takes 0 to 3600",
+			value);
+	if (r->section == &r->job->global)
+		r->plan->memory_time_s = number;
+	else
+		r->section->memory_time_s = number;
+	return 1;
 }
 
 /* The field of a list, or NULL. */
@@ -327,6 +347,8 @@ static int on_pair(void *user, const char *section_name, const char *key,
 			extend(list, value);
 		else
 			replace(list, value);
+	} else if (strcmp(key, "memory_time_s") == 0) {
+		return memory_time(r, value);
 	} else if (strcmp(key, "check") == 0) {
 		if (!parse_switch(value, &r->section->check))
 			return complain(r, "'check = %s' is neither on nor off", value);
@@ -411,96 +433,4 @@ void job_release(struct job *job)
 	free(job->baseline);
 	free(job->name);
 	memset(job, 0, sizeof(*job));
-}
-
-/* A key that is neither ours nor a parameter of the section's workloads is a mistake. */
-static int check_params(const struct job *job, const struct job_section *s,
-			const char *workloads)
-{
-	const char *key, *near;
-	json_t *line;
-
-	json_object_foreach (s->param_lines, key, line) {
-		if (plan_has_param(workloads, key))
-			continue;
-		near = kmem_nearest_name(key, section_keys,
-					 KMEM_ARRAY_SIZE(section_keys));
-		cli_error(
-			"cannot read job file '%s': line %d: '%s' is neither a key nor a "
-			"parameter of the workloads of [%s]%s%s%s",
-			job->name, (int)json_integer_value(line), key, s->name,
-			near != NULL ? ": did you mean '" : "", near != NULL ? near : "",
-			near != NULL ? "'?" : "");
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static const char *either(const char *own, const char *global)
-{
-	return own != NULL ? own : global;
-}
-
-/* A recording is replayed by its own number of threads unless the section says another.
- */
-static int use_trace(struct job_section *s, struct grid *grid, char *threads, size_t size,
-		     const char *path)
-{
-	struct trace trace;
-
-	if (path == NULL)
-		return -EINVAL;
-	if (trace_open(path, &trace) != 0) {
-		cli_error("cannot plan the job: %s", kmem_last_error());
-		return -EINVAL;
-	}
-	snprintf(threads, size, "%u", trace.header->threads);
-	trace_close(&trace);
-	if (s->threads == NULL)
-		grid->threads = threads;
-	if (json_object_set_new(s->params, "trace", json_string(path)) != 0) {
-		cli_error("cannot plan the job: '%s' is not valid UTF-8", path);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-int job_plan(struct job *job, struct plan *plan,
-	     const char *(*trace)(const struct job_section *section, void *arg),
-	     void *arg)
-{
-	if (job->count == 0) {
-		cli_error("cannot plan the job: it has no section but [global]");
-		return -EINVAL;
-	}
-	for (size_t i = 0; i < job->count; i++) {
-		struct job_section *s = &job->sections[i];
-		struct grid grid = {
-			.allocators = either(s->allocators, job->global.allocators),
-			.workloads = either(s->workloads, job->global.workloads),
-			.sizes = either(s->sizes, job->global.sizes),
-			.threads = either(s->threads, job->global.threads),
-			.touch = either(s->touch, job->global.touch),
-			.check = s->check || job->global.check,
-			.params = s->params,
-		};
-		char threads[16];
-
-		if (grid.allocators == NULL || grid.workloads == NULL) {
-			cli_error("cannot plan the job: section [%s] needs '%s'", s->name,
-				  grid.allocators == NULL ? "allocators" : "workloads");
-			return -EINVAL;
-		}
-		if (check_params(job, s, grid.workloads) != 0)
-			return -EINVAL;
-		if (s->record != NULL &&
-		    use_trace(s, &grid, threads, sizeof(threads), trace(s, arg)) != 0)
-			return -EINVAL;
-		if (plan_add_grid(plan, &grid) != 0) {
-			cli_error("this was section [%s], line %u of '%s'", s->name,
-				  s->line, job->name);
-			return -EINVAL;
-		}
-	}
-	return 0;
 }

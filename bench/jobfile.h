@@ -22,6 +22,7 @@
  *   threads = 1,2
  *   touch = none
  *   check = off
+ *   memory_time_s = 0.2        ; of these cells alone
  *   n_blocks = 100,400         ; any other key: a parameter of the workloads
  *
  * Any list may go on in indented lines. A key or a section that stands there twice, or
@@ -41,6 +42,7 @@ struct job_section {
 	char *name;
 	char *allocators, *workloads, *sizes, *threads, *touch, *record;
 	bool check;
+	double memory_time_s; /* negative: as [global] has it */
 	json_t *params;
 	json_t *param_lines; /* where each of them stands */
 	unsigned int line;   /* of the section's first pair */

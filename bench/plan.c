@@ -63,6 +63,11 @@ double plan_memory_time_s(const struct plan *plan)
 	return plan->memory_time_s < 0 ? plan_latency_time_s(plan) : plan->memory_time_s;
 }
 
+double plan_cell_memory_time_s(const struct plan *plan, const struct plan_cell *cell)
+{
+	return cell->memory_time_s < 0 ? plan_memory_time_s(plan) : cell->memory_time_s;
+}
+
 unsigned int plan_blocks_max(const struct plan *plan)
 {
 	return plan->reps != 0 ? plan->reps : PLAN_BLOCKS_MAX;
@@ -211,6 +216,9 @@ uint64_t plan_hash(const struct plan *plan)
 		if (params == NULL)
 			abort();
 		hash = hash_text(hash_text(hash, plan->cells[i].key), params);
+		snprintf(settings, sizeof(settings), "%.9g",
+			 plan->cells[i].memory_time_s);
+		hash = hash_text(hash, settings);
 		free(params);
 	}
 	json_array_foreach (plan->libraries, at, library) {
@@ -250,9 +258,9 @@ json_t *plan_cell_spec(const struct plan *plan, const struct plan_cell *cell,
 		cell->workload->name, "size", (json_int_t)cell->size_bytes, "threads",
 		(json_int_t)cell->threads, "params", cell->params, "check",
 		(int)cell->check, "time_s", plan_time_s(plan), "latency_time_s",
-		plan_latency_time_s(plan), "memory_time_s", plan_memory_time_s(plan),
-		"ops", (json_int_t)plan->ops, "seed", (json_int_t)seed, "block",
-		(int)block);
+		plan_latency_time_s(plan), "memory_time_s",
+		plan_cell_memory_time_s(plan, cell), "ops", (json_int_t)plan->ops, "seed",
+		(json_int_t)seed, "block", (int)block);
 }
 
 void plan_block_order(const struct plan *plan, unsigned int block, size_t *order)

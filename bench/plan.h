@@ -26,6 +26,7 @@ struct grid {
 	json_t *params;	   /* {"name": "value" or "value,value"}; borrowed; may be NULL */
 	const char *touch; /* a touch rule, or a list of them; NULL: the workload's */
 	bool check;
+	const double *memory_time_s; /* NULL: as the plan has it */
 };
 
 struct plan_cell {
@@ -37,9 +38,11 @@ struct plan_cell {
 	json_t *params;	    /* explicitly given ones, as strings */
 	json_t *all_params; /* with the defaults, as the results have them */
 	bool check;
-	char *key; /* "pair/slab/size:64/threads:2" */
+	double memory_time_s; /* negative: as the plan has it */
+	char *key;	      /* "pair/slab/size:64/threads:2" */
 	unsigned int group;
 	uint64_t footprint_bytes; /* about what one process holds live at most */
+	double idle_s;		  /* that its memory pass goes on after the work */
 };
 
 enum plan_method {
@@ -105,6 +108,7 @@ bool plan_text_is_utf8(const char *text);
 double plan_time_s(const struct plan *plan);
 double plan_latency_time_s(const struct plan *plan);
 double plan_memory_time_s(const struct plan *plan);
+double plan_cell_memory_time_s(const struct plan *plan, const struct plan_cell *cell);
 
 /* The most blocks that a group may get. */
 unsigned int plan_blocks_max(const struct plan *plan);

@@ -123,18 +123,25 @@ static int expand_allocators(struct expansion *x, uint64_t size, unsigned int th
 		x->added++;
 		if (!allocator_is_here(x->plan, ops))
 			continue;
-		plan_add_cell(x->plan, (struct plan_cell){
-					       .allocator = strdup(x->allocators.item[i]),
-					       .ops = ops,
-					       .workload = x->workload,
-					       .size_bytes = size,
-					       .threads = threads,
-					       .params = json_deep_copy(x->params),
-					       .all_params = params_json(&run),
-					       .check = x->grid->check,
-					       .group = x->plan->groups,
-					       .footprint_bytes = footprint(&run),
-				       });
+		plan_add_cell(x->plan,
+			      (struct plan_cell){
+				      .allocator = strdup(x->allocators.item[i]),
+				      .ops = ops,
+				      .workload = x->workload,
+				      .size_bytes = size,
+				      .threads = threads,
+				      .params = json_deep_copy(x->params),
+				      .all_params = params_json(&run),
+				      .check = x->grid->check,
+				      .memory_time_s = x->grid->memory_time_s != NULL
+							       ? *x->grid->memory_time_s
+							       : -1,
+				      .group = x->plan->groups,
+				      .footprint_bytes = footprint(&run),
+				      .idle_s = x->workload->idle_s != NULL
+							? x->workload->idle_s(&run)
+							: 0,
+			      });
 	}
 	if (x->plan->count != before)
 		x->plan->groups++;

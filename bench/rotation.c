@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/memory_process.h"
 #include "bench/runner.h"
 #include "bench/topology.h"
 #include "workloads/harness/rng_fast.h"
@@ -228,13 +229,12 @@ static void add_slices(const struct rotation *r, const struct rotation_member *m
 	json_object_set_new(kmembench, "samples_ns_per_op", list);
 }
 
-/* The other passes, each process by itself; then the entry. */
+/* The latency pass, each process by itself; then the entry. */
 static void finish_one(const struct rotation *r, struct rotation_member *m)
 {
 	if (m->slices_only)
 		return;
-	if (cell_process_ask(m->process, "latency"))
-		cell_process_ask(m->process, "memory");
+	cell_process_ask(m->process, "latency");
 	m->entry = cell_process_finish(m->process);
 	if (m->entry != NULL && json_object_get(m->entry, "kmembench") != NULL)
 		add_slices(r, m, m->entry);
@@ -252,6 +252,11 @@ bool rotation_run(struct rotation *r)
 	for (size_t i = 0; i < r->count && !runner_interrupted; i++)
 		finish_one(r, &r->members[i]);
 	unbind_coordinator(&binding);
+	/* The others have ended; and these processes, too, inherit where they may run. */
+	for (size_t i = 0; i < r->count && !runner_interrupted; i++)
+		r->members[i].entry =
+			memory_process_run(r->members[i].spec, &r->members[i].layout,
+					   r->settings->timeout_s, r->members[i].entry);
 	for (size_t i = 0; i < r->count; i++) {
 		struct rotation_member *m = &r->members[i];
 

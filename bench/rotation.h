@@ -3,9 +3,10 @@
  * A rotation: processes of one block that are alive together and take turns.
  *
  * All are started, made ready and warmed up; then, round after round, each gets one
- * slice, in an order that is shuffled every round; then each does its other passes by
- * itself while the rest sleeps. What is compared thus runs a millisecond apart on the
- * same CPUs, and drift of the machine falls on all alike.
+ * slice, in an order that is shuffled every round; then each does its latency pass by
+ * itself while the rest sleeps; at last each has its memory pass in a fresh process. What
+ * is compared thus runs a millisecond apart on the same CPUs, and drift of the machine
+ * falls on all alike.
  *
  * A slice has a lead-in that is not on the clock. The others have filled the caches in
  * between, and without it the figure would be that of a cold start: see

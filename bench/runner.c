@@ -6,6 +6,8 @@
 
 #include <kmem/compiler.h>
 
+#include "bench/memory_process.h"
+
 volatile sig_atomic_t runner_interrupted;
 
 /* What the signals did before. */
@@ -36,7 +38,7 @@ void runner_release_signals(void)
 json_t *runner_run_cell(json_t *spec, const struct process_layout *layout,
 			double timeout_s)
 {
-	static const char *const commands[] = {"prepare", "plain", "latency", "memory"};
+	static const char *const commands[] = {"prepare", "plain", "latency"};
 	struct cell_process *p = cell_process_start(spec, layout, timeout_s);
 	json_t *entry;
 
@@ -46,5 +48,5 @@ json_t *runner_run_cell(json_t *spec, const struct process_layout *layout,
 	}
 	entry = cell_process_finish(p);
 	cell_process_delete(p);
-	return entry;
+	return memory_process_run(spec, layout, timeout_s, entry);
 }

@@ -48,8 +48,8 @@
 #define BLOCKS_MAX (1u << 28)
 /* Of the memory pass's first step; and its end where live_bytes are too many for that: at
  * 0.2 us for an alloc with its frees 0.2 s. */
-#define TURNOVERS_MIN	  10u
-#define FIRST_QUANTA_MAX  512u
+#define TURNOVERS_MIN	 10u
+#define FIRST_QUANTA_MAX 512u
 
 enum age_figure { ALLOCATED_BYTES, AGE_CALLS };
 

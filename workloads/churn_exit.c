@@ -204,8 +204,8 @@ static int churn_thread_setup(struct worker *w)
 			  params->size_max_bytes);
 	w->state = s;
 	/* The last one to be set up: reading memory is no part of what is timed. */
-	if (w->probe == NULL && atomic_fetch_add(&shared->set_up, 1) + 1 ==
-					w->run->threads)
+	if (w->probe == NULL &&
+	    atomic_fetch_add(&shared->set_up, 1) + 1 == w->run->threads)
 		note_begin(shared);
 	return 0;
 }

@@ -159,7 +159,7 @@ static uint32_t requests_per_quantum(const struct open_loop_params *params)
 
 	if (requests > REQUESTS_PER_QUANTUM_MAX)
 		return REQUESTS_PER_QUANTUM_MAX;
-	return requests < 1 ? 1 : (uint32_t)requests;
+	return requests < 1 ? 1 : (uint32_t)(requests + 0.5);
 }
 
 static int open_loop_thread_setup(struct worker *w)

@@ -134,6 +134,27 @@ def known_ratio(tmp):
               e["internal_fragmentation"])
 
 
+def test_fresh_process(tmp):
+    """The memory pass begins with nothing that other passes left behind."""
+    for method in ("slices", "plain"):
+        for e in measure(tmp, "-a", "glibc,kmem", "-w", "sawtooth", "-t", "2", "--method", method,
+                         "--param", "idle_seconds=0.1"):
+            t = e["kmembench"]["timeline"]
+            rss = column(t, "rss_bytes")
+            check(e["kmembench"]["memory_process"] == "own", f"{e['name']}: a process of its own")
+            check(rss[0] < 0.2 * max(rss), f"{e['name']}: {method}: it begins with little memory",
+                  rss[0], max(rss))
+            check(e["rss_bytes_peak"] >= max(rss), f"{e['name']}: the peak is of that process",
+                  e["rss_bytes_peak"], max(rss))
+            memory = e["kmembench"]["memory"]
+            check(abs(memory["rss_bytes_final"] - memory["rss_bytes_before"] - rss[-1]) < 1 << 18
+                  or SLOW, f"{e['name']}: and so is what is left", memory, rss[-1])
+    for e in measure(tmp, "-a", "glibc", "-w", "pair", "-s", "64", "--memory-time", "0"):
+        cell = e["kmembench"]
+        check("timeline" not in cell and "memory_process" not in cell and
+              "rss_bytes_live" in e, f"{e['name']}: without a memory pass", list(cell))
+
+
 def parse_hgrm(text):
     """As plotFiles.html of HdrHistogram reads it: columns between spaces, '#' skipped."""
     rows = []
@@ -206,6 +227,13 @@ def test_hgrm_command(tmp):
                   for e in json.load(file)["benchmarks"]
                   if e["name"] == "pair/glibc/size:64/threads:1" and e["kmembench"].get("latency")]
     check(rows[-1][2] == sum(blocks), "hgrm: the blocks of a cell are merged", rows[-1], blocks)
+    same_name = tmp / "new" / FIXTURE.name
+    same_name.parent.mkdir()
+    same_name.write_bytes(FIXTURE.read_bytes())
+    ran = run("hgrm", FIXTURE, same_name, "-a", "glibc", "-w", "pair", "-o", tmp / "two")
+    files = ran.stdout.split()
+    check(ran.returncode == 0 and len(files) > 1 and len(set(files)) == len(files),
+          "hgrm: files of one name do not overwrite each other", ran.stdout, ran.stderr)
     ran = run("hgrm", FIXTURE, "-a", "nobody")
     check(ran.returncode == 2 and "no latency histogram" in ran.stderr, "hgrm: nothing found")
     check(run("hgrm").returncode == 2, "hgrm: no file named")
@@ -221,6 +249,7 @@ def main():
         tmp = pathlib.Path(tmp)
         test_passes(tmp)
         known_ratio(tmp)
+        test_fresh_process(tmp)
         test_open_loop_and_hgrm(tmp)
         test_hgrm_command(tmp)
     print(f"1..{count}")

@@ -49,6 +49,29 @@ static SHAPES_UNUSED uint64_t shape_pass(struct driver *d, const char *workload,
 	return driver_pass(d, steps);
 }
 
+/* One thread's worker of a memory pass, set up; nobody watches. */
+static SHAPES_UNUSED struct worker *shape_memory_worker(struct driver *d,
+							struct probe *probe)
+{
+	const struct tsc_clock clock = {.ns_per_tick = 1, .pair_ticks = 0};
+	struct worker *w = &d->workers[0];
+
+	model_enter(d->run.allocator);
+	probe_init(probe, &d->shared, &clock, 1);
+	worker_init(w, &d->run, 0, probe);
+	w->pass = PASS_MEMORY;
+	assert_int_equal(d->run.workload->thread_setup(w), 0);
+	return w;
+}
+
+static SHAPES_UNUSED void shape_memory_end(struct driver *d)
+{
+	d->run.workload->thread_teardown(&d->workers[0]);
+	model_exit(d->run.allocator);
+	if (d->run.workload->pass_end != NULL)
+		d->run.workload->pass_end(&d->run);
+}
+
 static SHAPES_UNUSED size_t last_of(const struct model *m, char what)
 {
 	size_t last = 0;

@@ -140,6 +140,27 @@ static void blocks_grow_as_told(void **state)
 		     3);
 }
 
+/* Stages of linear growth are drawn evenly, however many there are. */
+static void linear_growth_starts_anywhere(void **state)
+{
+	enum { BLOCKS = 2000, END = 65536 };
+	double sum = 0;
+	struct driver d;
+	uint64_t ops;
+
+	(void)state;
+	driver_init(&d, "realloc", "growth=linear,step_bytes=1,n_blocks=2000", 0, 1);
+	driver_setup(&d);
+	ops = driver_pass(&d, 1);
+	for (size_t i = 0; i < BLOCKS; i++)
+		sum += (double)d.model->log[i].size;
+	/* Uniform: sigma of the mean is 65536 / sqrt(12 * 2000) = 423. */
+	assert_true(fabs(sum / BLOCKS - END / 2.0) < 5 * 423);
+	/* 2 MiB of new sizes in a quantum, at that mean. */
+	assert_in_range(ops, 62, 65);
+	driver_finish(&d);
+}
+
 /* In place below the limit, moved from there on; no memory is touched. */
 enum { IN_PLACE_BYTES = 1024 };
 
@@ -274,6 +295,26 @@ static void alignments_come_from_the_list(void **state)
 	driver_finish(&d);
 }
 
+/* More slots than there are draws: laps after the first reach the others. */
+static void any_number_of_slots_is_replaced(void **state)
+{
+	enum { SLOTS = 40000, LAPS = 6 };
+	uint64_t replaced = 0;
+	struct driver d;
+
+	(void)state;
+	driver_init(&d, "aligned", "slots=40000,size_max_bytes=32,alignments_bytes=16", 0,
+		    1);
+	driver_setup(&d);
+	driver_pass(&d, LAPS * 16384 / 4096);
+	for (size_t i = 0; i < d.model->logged - SLOTS; i++)
+		replaced += d.model->log[i].what == 'f' &&
+			    d.model->log[i].serial <= SLOTS;
+	/* 1 - e^-2.46 of them, 0.914; without that 0.336. */
+	assert_in_range(replaced, SLOTS * 0.88, SLOTS * 0.99);
+	driver_finish(&d);
+}
+
 static void *careless_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
 			    int node)
 {
@@ -387,10 +428,12 @@ int main(void)
 		cmocka_unit_test(counts_match_operations),
 		cmocka_unit_test(realloc_works_without_a_hook),
 		cmocka_unit_test(blocks_grow_as_told),
+		cmocka_unit_test(linear_growth_starts_anywhere),
 		cmocka_unit_test(moves_are_told_from_growth_in_place),
 		cmocka_unit_test(calloc_zeroes_by_the_hook),
 		cmocka_unit_test(dirty_memory_is_found),
 		cmocka_unit_test(alignments_come_from_the_list),
+		cmocka_unit_test(any_number_of_slots_is_replaced),
 		cmocka_unit_test(misalignment_is_found),
 		cmocka_unit_test(impossible_cells_are_refused),
 		cmocka_unit_test(same_seed_same_decisions),

@@ -54,7 +54,7 @@ static void damage_is_found_at_its_offset(void **state)
 	model_delete(m);
 }
 
-/* Neighbouring addresses, sizes and seeds disagree: a block handed out twice is found. */
+/* Neighbouring addresses, sizes and seeds disagree: blocks that overlap are found. */
 static void stamps_differ(void **state)
 {
 	static char memory[256];
@@ -76,6 +76,34 @@ static void stamps_differ(void **state)
 	worker_init(&w, &run, 3, NULL);
 	CATCH_FAIL(worker_verify(&w, memory, 64));
 	assert_string_equal(fail_reason, "");
+	model_delete(m);
+}
+
+static void free_nothing(struct allocator *a, void *ptr, size_t size)
+{
+	(void)a;
+	(void)ptr;
+	(void)size;
+}
+
+/* Two owners of one block, of one size: the second one to free it finds out. */
+static void double_hand_outs_are_found(void **state)
+{
+	static char memory[64];
+	struct model *m = model_new();
+
+	(void)state;
+	m->ops.free = free_nothing;
+	worker_make(m, TOUCH_NONE, true);
+	for (size_t size = 1; size <= sizeof(memory); size++) {
+		worker_stamp(&w, memory, size);
+		worker_stamp(&w, memory, size);
+		CATCH_FAIL(worker_free(&w, NULL, memory, size));
+		assert_string_equal(fail_reason, "");
+		CATCH_FAIL(worker_free(&w, NULL, memory, size));
+		assert_contains(fail_reason, "damaged a live block");
+		assert_contains(fail_reason, "offset 0 ");
+	}
 	model_delete(m);
 }
 
@@ -351,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(damage_is_found_at_its_offset),
 		cmocka_unit_test(stamps_differ),
+		cmocka_unit_test(double_hand_outs_are_found),
 		cmocka_unit_test(planted_corruption_ends_the_pass),
 		cmocka_unit_test(realloc_keeps_contents),
 		cmocka_unit_test(zalloc_must_be_zero),

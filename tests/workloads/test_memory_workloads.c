@@ -282,6 +282,89 @@ static void age_holds_live_bytes(void **state)
 	driver_finish(&d);
 }
 
+/* Ten turnovers before anything else, in the memory pass alone. */
+static void age_is_old_in_the_memory_pass(void **state)
+{
+	static struct probe probe;
+	struct driver d;
+	struct worker *w;
+	uint64_t first;
+
+	(void)state;
+	driver_init(&d, "age", "live_bytes=256K,size_max_bytes=1K,period_bytes=1M", 0, 1);
+	driver_setup(&d);
+	w = shape_memory_worker(&d, &probe);
+	d.run.workload->step_probed(w);
+	first = w->ops;
+	d.run.workload->step_probed(w);
+	assert_true(w->ops - first < first / 2); /* a quantum */
+	shape_memory_end(&d);
+	assert_true(figure_of(&d, "age_turnovers") >= 10);
+	assert_true(figure_of(&d, "age_turnovers") < 30);
+	driver_pass(&d, 1);
+	assert_true(figure_of(&d, "age_turnovers") < 5);
+	driver_finish(&d);
+}
+
+/*
+ * However short the memory pass, it plays a cycle as far as all that it leaves is live;
+ * the steps of a cycle after the first do nothing, and it is one cycle in as many steps.
+ */
+static void check_whole_cycles(const char *workload, const char *params)
+{
+	static struct probe probe;
+	uint64_t live_max, at_rest, ops;
+	unsigned int steps = 0;
+	struct driver d;
+	struct worker *w;
+
+	shape_pass(&d, workload, params, 200);
+	assert_true(figure_of(&d, "cycles_done") >= 2);
+	live_max = d.model->live_bytes_max;
+	d.model->live_bytes_max = 0;
+	w = shape_memory_worker(&d, &probe);
+	d.run.workload->step_probed(w);
+	assert_int_equal(d.model->live_bytes_max, live_max);
+	at_rest = d.model->live_bytes;
+	assert_true(at_rest > 0);
+	ops = w->ops;
+	do {
+		d.run.workload->step_probed(w);
+		assert_int_equal(d.model->live_bytes, at_rest);
+		steps++;
+	} while (w->ops == ops);
+	assert_true(w->ops - ops <= steps * SCRIPT_QUANTUM);
+	assert_true(w->ops - ops > (steps - 1) * SCRIPT_QUANTUM);
+	shape_memory_end(&d);
+	assert_true(figure_of(&d, "cycles_done") == 2);
+	driver_finish(&d);
+}
+
+static void memory_passes_play_whole_cycles(void **state)
+{
+	(void)state;
+	check_whole_cycles("ff-worst", "live_bytes=256K");
+	check_whole_cycles("class-worst", "bytes_per_class=64K");
+	check_whole_cycles("phased", "blocks_per_phase=1000");
+}
+
+/* A cycle shorter than a quantum is repeated in it. */
+static void short_cycles_fill_a_step(void **state)
+{
+	static struct probe probe;
+	struct driver d;
+	struct worker *w;
+
+	(void)state;
+	driver_init(&d, "phased", "phases=1,blocks_per_phase=2", 0, 1);
+	driver_setup(&d);
+	w = shape_memory_worker(&d, &probe);
+	d.run.workload->step_probed(w);
+	assert_true(w->ops > SCRIPT_QUANTUM - 8 && w->ops <= SCRIPT_QUANTUM);
+	shape_memory_end(&d);
+	driver_finish(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +374,9 @@ int main(void)
 		cmocka_unit_test(class_worst_pins_spans),
 		cmocka_unit_test(class_worst_keeps_one_in_a_span),
 		cmocka_unit_test(age_holds_live_bytes),
+		cmocka_unit_test(age_is_old_in_the_memory_pass),
+		cmocka_unit_test(memory_passes_play_whole_cycles),
+		cmocka_unit_test(short_cycles_fill_a_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

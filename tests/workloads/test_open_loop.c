@@ -31,17 +31,18 @@ static uint64_t at_least(const struct histogram *h, double ns)
 	return h->count - histogram_count_below(h, (uint64_t)(ns / tsc.ns_per_tick));
 }
 
+/* At 20000 a second 13 requests make a quantum of 0.64 ms. */
+enum { SLOTS = 50, QUANTA = 50, REQUESTS = 13 * QUANTA };
+
 /* A request of one replacement every 50 us: 5 ms of waiting for 100 of them. */
 static void run_pass(struct driver *d, uint64_t stall_request, uint64_t ns)
 {
-	enum { SLOTS = 50, QUANTA = 10 };
-
 	driver_init(d, "open-loop", "rate_per_s=20000,replacements=1,slots=50", 0, 1);
 	d->model->ops.alloc = stalling_alloc;
 	driver_setup(d);
 	stall_at = stall_request != 0 ? SLOTS + stall_request : 0;
 	stall_ns = ns;
-	assert_int_equal(driver_probed_pass(d, QUANTA), QUANTA * 64);
+	assert_int_equal(driver_probed_pass(d, QUANTA), REQUESTS);
 }
 
 static void a_stall_is_in_every_response_behind_it(void **state)
@@ -53,8 +54,8 @@ static void a_stall_is_in_every_response_behind_it(void **state)
 	run_pass(&d, 100, 20000000);
 	service = &d.probes[0].series[SERVICE];
 	response = &d.probes[0].series[RESPONSE];
-	assert_int_equal(service->count, 640);
-	assert_int_equal(response->count, 640);
+	assert_int_equal(service->count, REQUESTS);
+	assert_int_equal(response->count, REQUESTS);
 	assert_int_equal(stall_at, 0);
 	/* One request was served slowly, and the machine may be slow to a few more ... */
 	assert_true(at_least(service, 19e6) >= 1);
@@ -81,7 +82,7 @@ static void throughput_keeps_to_the_schedule(void **state)
 	driver_init(&d, "open-loop", "rate_per_s=50000,replacements=1,slots=50", 0, 1);
 	driver_setup(&d);
 	start = tsc_now();
-	assert_int_equal(driver_pass(&d, 20), 20 * 64);
+	assert_int_equal(driver_pass(&d, 40), 40 * 32);
 	ticks = tsc_now() - start;
 	/* 1280 gaps of 20 us; their sum has a deviation of 3 %. */
 	expected_ns = 1280 * 20e3;
@@ -97,9 +98,32 @@ static void requests_replace_their_blocks(void **state)
 	(void)state;
 	run_pass(&d, 0, 0);
 	allocs = d.model->allocs;
-	assert_int_equal(allocs, 50 + 640);
+	assert_int_equal(allocs, SLOTS + REQUESTS);
 	assert_int_equal(d.model->frees, allocs);
 	driver_finish(&d);
+}
+
+/* At a low rate a quantum is fewer requests, not a longer time. */
+static void quanta_are_short_at_any_rate(void **state)
+{
+	static const struct {
+		const char *params;
+		uint64_t requests;
+	} cases[] = {
+		{"slots=50,rate_per_s=100000", 64},
+		{"slots=50,rate_per_s=100000000", 64},
+		{"slots=50,rate_per_s=10000", 6},
+		{"slots=50,rate_per_s=500", 1},
+	};
+	static struct driver d;
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
+		driver_init(&d, "open-loop", cases[i].params, 0, 1);
+		driver_setup(&d);
+		assert_int_equal(driver_pass(&d, 1), cases[i].requests);
+		driver_finish(&d);
+	}
 }
 
 static void swapped_sizes_are_refused(void **state)
@@ -126,6 +150,7 @@ int main(void)
 		cmocka_unit_test(a_stall_is_in_every_response_behind_it),
 		cmocka_unit_test(throughput_keeps_to_the_schedule),
 		cmocka_unit_test(requests_replace_their_blocks),
+		cmocka_unit_test(quanta_are_short_at_any_rate),
 		cmocka_unit_test(swapped_sizes_are_refused),
 	};
 

@@ -115,7 +115,7 @@ static void swap_walks_all_slots(void **state)
 	enum {
 		SLOTS = 16384,
 		STEPS = 16
-	}; /* two laps, twice 8192 pre-drawn exchanges each */
+	}; /* two laps, each of two rings of pre-drawn exchanges */
 	struct driver d;
 	uint64_t freed = 0;
 
@@ -167,6 +167,36 @@ static void swap_jumps_to_all_slots(void **state)
 	/* The mean of 16..1039 with sigma 296; 41000 independent draws. */
 	assert_true(fabs((double)size_sum / (double)allocs - 527.5) < 8);
 	driver_finish(&d);
+}
+
+/* A block that is freed has a size of its own, whatever its slot is given instead. */
+static void swap_frees_other_sizes(void **state)
+{
+	enum { STEPS = 24 };
+	static const char *const params[] = {"slots=16384", "slots=8192", "slots=1024",
+					     "slots=16384,order=random"};
+
+	(void)state;
+	for (size_t k = 0; k < KMEM_ARRAY_SIZE(params); k++) {
+		uint64_t same = 0, pairs = 0;
+		struct driver d;
+
+		driver_init(&d, "swap", params[k], 0, 1);
+		driver_setup(&d);
+		driver_pass(&d, STEPS);
+		for (size_t i = 1; i < d.model->logged; i++) {
+			const struct model_event *e = &d.model->log[i];
+
+			if (e[0].what == 'f' && e[-1].what == 'a') {
+				pairs++;
+				same += e[0].size == e[-1].size;
+			}
+		}
+		assert_true(pairs >= STEPS * 2048);
+		/* One in 1024 by chance. */
+		assert_true(same < pairs / 200);
+		driver_finish(&d);
+	}
 }
 
 /* Its own tally of who freed whose blocks is what the model saw. */
@@ -231,6 +261,8 @@ static void impossible_cells_are_refused(void **state)
 		{"swap", "size_min_bytes=100,size_max_bytes=99", 1, "swap them"},
 		{"msgpass", NULL, 2, "cannot run on 2 threads: give 3 or more"},
 		{"msgpass", "queue_batches=3", 3, "queue_batches=3: give a power of two"},
+		{"msgpass", "queue_batches=65536,batch_max_messages=65536", 3,
+		 "in 2 queues, which take 68720525312 bytes: lower one of them"},
 		{"msgpass", "message_bytes=48+", 3, "'48+' is no list of sizes"},
 		{"msgpass", "message_bytes=0", 3, "give sizes from 1 byte to 1 GiB"},
 	};
@@ -275,6 +307,7 @@ int main(void)
 		cmocka_unit_test(threadtest_divides_the_objects),
 		cmocka_unit_test(swap_walks_all_slots),
 		cmocka_unit_test(swap_jumps_to_all_slots),
+		cmocka_unit_test(swap_frees_other_sizes),
 		cmocka_unit_test(swap_counts_remote_frees),
 		cmocka_unit_test(swap_refuses_addresses_it_cannot_hold),
 		cmocka_unit_test(impossible_cells_are_refused),

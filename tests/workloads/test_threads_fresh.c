@@ -3,7 +3,11 @@
 #include "tests/workloads/model.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "workloads/harness/arena.h"
 
@@ -179,6 +183,68 @@ static void lost_memory_shows_as_growth(void **state)
 	assert_true(growth > 48 * 1024 && growth < 1024 * 1024);
 }
 
+/* In place of the C library's: counts. */
+static _Atomic unsigned int opened;
+
+int open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	va_start(args, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	atomic_fetch_add(&opened, 1);
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+/* Memory is read before the first step of what is timed, and after the last. */
+static void steps_read_no_files(void **state)
+{
+	struct driver d;
+	struct worker *w = &d.workers[0];
+
+	(void)state;
+	driver_init(&d, "churn-exit", NULL, 0, 1);
+	driver_setup(&d);
+	for (int pass = 0; pass < 2; pass++) {
+		model_enter(d.run.allocator);
+		worker_init(w, &d.run, 0, NULL);
+		atomic_store(&opened, 0);
+		assert_int_equal(d.run.workload->thread_setup(w), 0);
+		assert_int_equal(opened, 1);
+		d.run.workload->step(w);
+		d.run.workload->step(w);
+		assert_int_equal(opened, 1);
+		d.run.workload->thread_teardown(w);
+		assert_int_equal(opened, 2);
+		model_exit(d.run.allocator);
+		d.run.workload->pass_end(&d.run);
+	}
+	driver_finish(&d);
+}
+
+/* More slots than there are draws: laps after the first reach the others. */
+static void all_slots_are_churned(void **state)
+{
+	enum { SLOTS = 20000 };
+	uint64_t replaced = 0;
+	struct driver d;
+
+	(void)state;
+	driver_init(&d, "churn-exit",
+		    "slots=20000,blocks_per_thread=8192,size_max_bytes=32", 0, 1);
+	driver_setup(&d);
+	driver_pass(&d, 1); /* 4 laps of 16384 */
+	for (size_t i = 0; i < d.model->logged - SLOTS; i++)
+		replaced += d.model->log[i].what == 'f' &&
+			    d.model->log[i].serial <= SLOTS;
+	/* 1 - e^-3.28 of them, 0.962; without that 0.559. */
+	assert_in_range(replaced, SLOTS * 0.93, SLOTS);
+	driver_finish(&d);
+}
+
 /* Too short a pass says nothing about growth. */
 static void short_passes_report_no_growth(void **state)
 {
@@ -255,6 +321,30 @@ static void startup_reports_each_size(void **state)
 	driver_finish(&d);
 }
 
+/* usable_size() of the memory pass comes between a thread's first allocations. */
+static void memory_passes_are_no_first_allocations(void **state)
+{
+	const struct tsc_clock clock = {.ns_per_tick = 1, .pair_ticks = 0};
+	static struct probe probe;
+	struct driver d;
+	struct worker *w = &d.workers[0];
+
+	(void)state;
+	driver_init(&d, "startup", NULL, 0, 1);
+	driver_setup(&d);
+	model_enter(d.run.allocator);
+	probe_init(&probe, &d.shared, &clock, 1);
+	worker_init(w, &d.run, 0, &probe);
+	w->pass = PASS_MEMORY;
+	assert_int_equal(d.run.workload->thread_setup(w), 0);
+	d.run.workload->step_probed(w);
+	assert_int_equal(probe.alloc.count, 8 * 12);
+	d.run.workload->thread_teardown(w);
+	model_exit(d.run.allocator);
+	assert_int_equal(report(&d).count, 1); /* threads_started */
+	driver_finish(&d);
+}
+
 static void impossible_cells_are_refused(void **state)
 {
 	static const struct {
@@ -301,9 +391,12 @@ int main(void)
 		cmocka_unit_test(counts_match_operations),
 		cmocka_unit_test(churned_threads_leave_blocks_behind),
 		cmocka_unit_test(lost_memory_shows_as_growth),
+		cmocka_unit_test(steps_read_no_files),
+		cmocka_unit_test(all_slots_are_churned),
 		cmocka_unit_test(short_passes_report_no_growth),
 		cmocka_unit_test(startup_allocates_each_size_once),
 		cmocka_unit_test(startup_reports_each_size),
+		cmocka_unit_test(memory_passes_are_no_first_allocations),
 		cmocka_unit_test(impossible_cells_are_refused),
 		cmocka_unit_test(same_seed_same_decisions),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* msgpass and false-sharing: which thread allocates, which frees, and where blocks lie. */
+/* msgpass and false-sharing: which thread allocates, which frees, and where blocks lie.
+ */
 #include "tests/workloads/shapes.h"
 
 #include <errno.h>

@@ -29,6 +29,9 @@ void fresh_thread_run(struct worker *w, void (*body)(struct worker *w))
 	int err = pthread_create(&thread, NULL, fresh_thread_main, &t);
 
 	if (err != 0)
-		worker_fail(w, "cannot create a short-lived thread: %s", strerror(err));
+		worker_fail(w,
+			    "cannot create a short-lived thread: %s: lower -t or raise "
+			    "'ulimit -u'",
+			    strerror(err));
 	pthread_join(thread, NULL);
 }

@@ -12,11 +12,6 @@
 /* The first pairs run on cold code. */
 #define PAIR_WARM_UP 128
 
-struct instant {
-	uint64_t ticks;
-	uint64_t ns;
-};
-
 static uint64_t raw_ns(void)
 {
 	struct timespec ts;
@@ -30,9 +25,9 @@ static uint64_t raw_ns(void)
  * two readings of the system's clock, and of many tries the one with the least
  * time between them wins, so that an interrupt in the middle does no harm.
  */
-static struct instant instant_now(void)
+struct tsc_instant tsc_instant_now(void)
 {
-	struct instant best = {0, 0};
+	struct tsc_instant best = {0, 0};
 	uint64_t best_width = UINT64_MAX;
 
 	for (int i = 0; i < ENDPOINT_TRIES; i++) {
@@ -96,14 +91,21 @@ static void time_empty_pairs(struct tsc_clock *clock)
 	clock->granularity_ticks = step > 0 ? step : 1;
 }
 
-void tsc_calibrate(struct tsc_clock *clock)
+void tsc_calibrate_since(struct tsc_clock *clock, const struct tsc_instant *start)
 {
-	struct instant start = instant_now(), end;
+	struct tsc_instant end;
 
 	time_empty_pairs(clock);
-	while (raw_ns() - start.ns < CALIBRATION_NS)
+	while (raw_ns() - start->ns < CALIBRATION_NS)
 		;
-	end = instant_now();
-	clock->ns_per_tick = (double)(end.ns - start.ns) /
-			     (double)(end.ticks - start.ticks);
+	end = tsc_instant_now();
+	clock->ns_per_tick = (double)(end.ns - start->ns) /
+			     (double)(end.ticks - start->ticks);
+}
+
+void tsc_calibrate(struct tsc_clock *clock)
+{
+	struct tsc_instant start = tsc_instant_now();
+
+	tsc_calibrate_since(clock, &start);
 }

@@ -61,6 +61,14 @@ struct tsc_clock {
 	uint64_t granularity_ticks;
 };
 
+/* The counter and the system's clock (CLOCK_MONOTONIC_RAW) at the same moment. */
+struct tsc_instant {
+	uint64_t ticks, ns;
+};
+struct tsc_instant tsc_instant_now(void);
+
+/* Takes what is left of 10 ms since `start`: at no cost where something else is done. */
+void tsc_calibrate_since(struct tsc_clock *clock, const struct tsc_instant *start);
 /* Takes about 10 ms. */
 void tsc_calibrate(struct tsc_clock *clock);
 
