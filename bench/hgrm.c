@@ -9,7 +9,8 @@
 
 /* HdrHistogram's default: steps for each halving of the distance to 100 %. */
 #define STEPS_PER_HALF 5
-/* Ten halvings below a single sample of 2^40, and a step of a double: none comes closer. */
+/* Ten halvings below a single sample of 2^40, and a step of a double: none comes closer.
+ */
 #define LEVEL_MAX (1 - 0x1p-50)
 
 bool hgrm_is_histogram(const json_t *histogram)
