@@ -86,18 +86,19 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 	bool memalloc = (rq->gfp & __GFP_MEMALLOC) != 0;
 	struct page *page = NULL;
 
-	if (rq->order < buddy.pcp_orders && (rq->gfp & __GFP_COLD) == 0) {
-		if (free <= needed && !memalloc)
-			return NULL;
+	if (free <= needed && !memalloc)
+		return NULL;
+	if (zone_has_list(zone, rq->order) && (rq->gfp & __GFP_COLD) == 0) {
 		page = percpu_pop(&zone->pcp[rq->order]);
+		if (page == NULL)
+			page = pcp_refill(zone, rq->order, mark);
 		if (page != NULL) {
 			count_popped_elsewhere(zone, rq->nid, rq->order);
 			return page;
 		}
-		page = pcp_refill(zone, rq->order, mark);
-	} else if (free > needed || (memalloc && free != 0)) {
-		zone_take_blocks(zone, rq->order, mark, 1, 0, &page);
 	}
+	/* No list; or what a refill brought was gone before we could take it. */
+	zone_take_blocks(zone, rq->order, mark, 1, &page);
 	if (page != NULL)
 		count_served(zone, rq->nid, 1UL << rq->order);
 	return page;
@@ -223,7 +224,7 @@ struct page *alloc_pages_slow(int nid, gfp_t gfp, unsigned int order)
 	page = find_block(&rq);
 	if (page == NULL)
 		return NULL;
-	prep_new_block(page);
+	prep_new_block(page, order);
 	if ((gfp & __GFP_ZERO) != 0 &&
 	    phys_zero_frames((unsigned long)(page - buddy.mem_map), 1UL << order) != 0) {
 		__free_pages(page, order);

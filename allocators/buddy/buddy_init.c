@@ -6,6 +6,7 @@
 #include <kmem/error.h>
 #include <string.h>
 
+static const char *const lower_names[] = {"rows", "lists", NULL};
 static const char *const zonelist_names[] = {"distance", "ring", NULL};
 
 /*
@@ -41,6 +42,19 @@ const struct kmem_option buddy_options[] = {
 	 .initial = "3",
 	 .max = MAX_ORDER - 1,
 	 .help = "highest order that the lists hold; 3 serves slabs and kmalloc"},
+	{.name = "pcp_huge",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct buddy_config, pcp_huge),
+	 .initial = "16",
+	 .max = 64,
+	 .help = "blocks of 2 MiB that one CPU keeps on a list, as Linux 5.13 does; 0: none"},
+	{.name = "lower",
+	 .type = KMEM_OPT_ENUM,
+	 .offset = offsetof(struct buddy_config, lower),
+	 .initial = "rows",
+	 .choices = lower_names,
+	 .help = "lower level: rows, a bitmap without a lock; lists, the free areas of Linux "
+		 "under the zone's lock"},
 	{.name = "zonelist",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct buddy_config, zonelist),
@@ -99,6 +113,15 @@ static int check_config(const struct buddy_config *config)
 	return 0;
 }
 
+static unsigned int pcp_orders(const struct buddy_config *config)
+{
+	unsigned int orders = (unsigned int)config->pcp_order_max + 1;
+
+	if (!config->pcp)
+		return 0;
+	return config->pcp_huge != 0 && orders <= GROUP_ORDER ? GROUP_ORDER + 1 : orders;
+}
+
 int buddy_init(const struct buddy_config *config)
 {
 	int err = check_config(config);
@@ -109,7 +132,8 @@ int buddy_init(const struct buddy_config *config)
 	buddy.nr_nodes = (unsigned int)phys_memory.nr_nodes;
 	buddy.mem_map = kmem_mem_map;
 	buddy.block_zone = phys_memory.block_zone;
-	buddy.pcp_orders = config->pcp ? (unsigned int)config->pcp_order_max + 1 : 0;
+	buddy.rows = config->lower == BUDDY_ROWS;
+	buddy.pcp_orders = pcp_orders(config);
 	for (int id = 0; id < phys_memory.nr_nodes * MAX_NR_ZONES; id++)
 		init_zone(&buddy_zones[id], id / MAX_NR_ZONES, id % MAX_NR_ZONES);
 	if (config->min_free_bytes >> PAGE_SHIFT > lowmem_pages() / 2)
@@ -123,11 +147,11 @@ int buddy_init(const struct buddy_config *config)
 		err = zonelists_init(config);
 	if (err == 0)
 		watermarks_init(config);
+	if (err == 0)
+		err = zones_init_free();
 	for_each_zone (zone) {
-		if (err == 0 && zone_present(zone)) {
-			zone_init_free(zone);
+		if (err == 0 && zone_present(zone))
 			err = pcp_init(zone, config);
-		}
 	}
 	buddy.nr_frames = kmem_nr_frames;
 	if (err != 0)
@@ -142,6 +166,7 @@ void buddy_exit(void)
 	for_each_zone (zone)
 		pcp_exit(zone);
 	zonelists_exit();
+	zones_exit_free();
 	for_each_zone (zone)
 		memset(zone, 0, sizeof(*zone));
 	memset(&buddy, 0, sizeof(buddy));

@@ -3,6 +3,7 @@
 #ifndef KMEM_BUDDY_INTERNAL_H
 #define KMEM_BUDDY_INTERNAL_H
 
+#include "allocators/buddy/rows.h"
 #include "allocators/os/percpu_fast.h"
 #include "allocators/os/spinlock.h"
 #include "allocators/phys/phys_internal.h"
@@ -15,6 +16,24 @@ struct free_area {
 	unsigned long nr_free; /* of order MAX_ORDER - 1: with the untouched blocks */
 };
 
+/*
+ * What a zone keeps for its rows (rows.c). All of it is shared and lock-free. `pair`
+ * and `row` are the truth; the others are hints that say where to look, and are
+ * brought in line after each change.
+ */
+struct rows {
+	struct group_pair *pair; /* of the zone's first two groups */
+	row_word *row;		 /* of its first row */
+	unsigned int nr_groups, nr_words;
+	row_word *busy;	   /* not wholly free */
+	row_word *open;	   /* has room, but is not wholly free, and no CPU's own */
+	row_word *touched; /* used since its memory was last given back */
+	row_word *aged;	   /* found wholly free by the last round of purging */
+	char *current;	   /* per CPU: the number of its group for each class, plus one */
+	/* No word before this one had a free (an open) group a moment ago. */
+	_Atomic unsigned int free_from, open_from;
+};
+
 struct zone {
 	/* --- read-only after buddy_init(), but for below_low --- */
 	_Atomic bool below_low; /* free_pages <= pages_low; written under lock, when it
@@ -25,10 +44,13 @@ struct zone {
 	uint16_t pcp_batch[MAX_ORDER];	     /* blocks moved at a time */
 	unsigned long start_pfn, end_pfn;
 	unsigned long pages_min, pages_low, pages_high;
+	struct rows rows; /* where buddy.rows; its pointers */
 
-	/* --- under lock; free_pages is read without it --- */
+	/* --- rows: changed by anybody; lists: under lock, but read without it --- */
+	_Atomic unsigned long free_pages KMEM_CACHELINE_ALIGNED;
+
+	/* --- lists: under lock --- */
 	struct kmem_spinlock lock;
-	_Atomic unsigned long free_pages;
 	/* Whole largest blocks from here to end_pfn have never been used: they are
 	 * free, but their descriptors are still untouched and on no list. */
 	unsigned long fresh_pfn;
@@ -37,7 +59,7 @@ struct zone {
 	/* --- statistics: relaxed, off the hit path --- */
 	_Atomic uint64_t
 		pcp_misses[MAX_ORDER]; /* popped here for another node's request */
-	_Atomic uint64_t pcp_refills, pcp_drains;
+	struct percpu_counter pcp_refills, pcp_drains;
 	_Atomic uint64_t kswapd_wakes;
 } KMEM_CACHELINE_ALIGNED;
 
@@ -61,6 +83,7 @@ struct buddy {
 	const uint8_t *block_zone;
 	unsigned int pcp_orders; /* orders with per-CPU lists: 0 .. this - 1 */
 	unsigned int nr_nodes;
+	bool rows; /* the lower level: rows, or lists */
 	/* First zone for a request without __GFP_DMA, without [0] and with [1] HIGHMEM.
 	 */
 	struct zone *preferred[MAX_NUMNODES][2];
@@ -93,6 +116,12 @@ static inline bool zone_present(const struct zone *zone)
 	return zone->end_pfn != zone->start_pfn;
 }
 
+/* All-zero where there are none at all. */
+static inline bool zone_has_list(const struct zone *zone, unsigned int order)
+{
+	return zone->pcp[order].limit != 0;
+}
+
 static inline unsigned long zone_free_pages(const struct zone *zone)
 {
 	return atomic_load_explicit(&zone->free_pages, memory_order_relaxed);
@@ -121,10 +150,38 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ &&
 			       offsetof(struct page, flags) + 4,
 	       "PAGE_STATE() has the count in the upper half");
 
-/* Turns a block that only the caller knows of into an allocated one. */
-static KMEM_ALWAYS_INLINE void prep_new_block(struct page *page)
+static inline uint64_t page_state(const struct page *page)
 {
-	atomic_store_explicit(&page->state, PAGE_STATE(PG_head, 1), memory_order_relaxed);
+	return atomic_load_explicit(&page->state, memory_order_relaxed);
+}
+
+/* Flags of the first page of a block of an order. */
+static KMEM_ALWAYS_INLINE uint32_t block_flags(uint32_t flag, unsigned int order)
+{
+	return flag | order << PG_ORDER_SHIFT;
+}
+
+static KMEM_ALWAYS_INLINE unsigned int flags_order(uint32_t flags)
+{
+	return flags >> PG_ORDER_SHIFT & PG_ORDER_MASK;
+}
+
+/* The state of an allocated block that is held once. */
+static KMEM_ALWAYS_INLINE uint64_t allocated_state(unsigned int order)
+{
+	return PAGE_STATE(block_flags(PG_head, order), 1);
+}
+
+/* The state of a block that its last holder has freed. */
+static KMEM_ALWAYS_INLINE uint64_t freed_state(unsigned int order)
+{
+	return PAGE_STATE(block_flags(PG_pcp, order), 0);
+}
+
+/* Turns a block that only the caller knows of into an allocated one. */
+static KMEM_ALWAYS_INLINE void prep_new_block(struct page *page, unsigned int order)
+{
+	atomic_store_explicit(&page->state, allocated_state(order), memory_order_relaxed);
 }
 
 static inline void stat_add(_Atomic uint64_t *counter, uint64_t n)
@@ -132,19 +189,43 @@ static inline void stat_add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-/* --- free_area.c --- */
+/* --- lower.c: the lower level, whichever it is --- */
 
 /*
  * Takes up to n blocks of an order, but leaves at least `mark` pages free.
- * Their descriptors carry the order and `flags`. Returns how many.
+ * Their descriptors stay as they are: no flag is set. Returns how many.
  */
 size_t zone_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
-			size_t n, uint32_t flags, struct page **out);
+			size_t n, struct page **out);
 /* Gives n blocks of an order back, merging them with their buddies. */
 void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,
 		      struct page **blocks);
-/* Puts one whole zone under management, every block untouched. */
-void zone_init_free(struct zone *zone);
+/* An allocated block is going to be freed in pieces. */
+void zone_split_block(struct zone *zone, struct page *page, unsigned int order);
+/* Puts all zones under management, every block untouched; 0 or -ENOMEM with a text. */
+int zones_init_free(void);
+void zones_exit_free(void);
+/* Free blocks per order. */
+void zone_count_blocks(struct zone *zone, unsigned long *blocks);
+/* The page lies in a free block; a look at a moving target. */
+bool zone_page_free(struct zone *zone, unsigned long pfn);
+
+/* Takes up to n blocks' worth of pages off free_pages, which stays at `mark` or above;
+ * returns for how many blocks. */
+size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n);
+/* The opposite, without a mark. */
+void zone_add_free(struct zone *zone, unsigned long pages);
+/* free_pages has changed: brings below_low in line. */
+void zone_note_free(struct zone *zone);
+
+/* --- free_area.c: the same with lists, under zone->lock --- */
+size_t area_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
+			size_t n, struct page **out);
+void area_free_blocks(struct zone *zone, unsigned int order, size_t n,
+		      struct page **blocks);
+void area_init_free(struct zone *zone);
+bool area_page_free(struct zone *zone, unsigned long pfn);
+unsigned long area_trim(struct zone *zone);
 
 /* --- pcp.c --- */
 
@@ -160,6 +241,10 @@ void pcp_flush(struct zone *zone, unsigned int order, struct page *page);
 unsigned long zone_pcp_pages(const struct zone *zone);
 /* Empties all lists of a zone; returns how many pages they held. */
 unsigned long pcp_drain_zone(struct zone *zone);
+
+/* 64 KiB: below that a system call (1 us and more) costs more than the touch of
+ * the few pages that it saves. */
+#define TRIM_ORDER_MIN 4
 
 /* --- zonelist.c --- */
 int zonelists_init(const struct buddy_config *config);

@@ -71,26 +71,35 @@ static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp
 		       : NULL;
 }
 
+/* The size is not known, or does not say it all, or there is nothing to free. */
+static KMEM_NOINLINE void free_unsized(void *ptr, size_t size)
+{
+	unsigned int order = size != 0 ? get_order(size) : 0;
+	int real;
+
+	if (ptr == NULL)
+		return;
+	real = virt_addr_valid(ptr) ? page_block_order(virt_to_page(ptr)) : -1;
+	/* A block enlarged for its alignment is not what its size says. */
+	free_pages((unsigned long)ptr, real > (int)order || (size == 0 && real >= 0)
+					       ? (unsigned int)real
+					       : order);
+}
+
 static void ops_free(struct allocator *a, void *ptr, size_t size)
 {
+	unsigned long offset = (unsigned long)((const char *)ptr - kmem_direct_base);
+	unsigned long pfn = offset >> PAGE_SHIFT;
+	unsigned int order = get_order(size);
+
 	(void)a;
-	if (KMEM_UNLIKELY(ptr == NULL))
-		return;
-	if (KMEM_LIKELY(size != 0)) {
-		/* A block enlarged for its alignment is not what its size says. */
-		unsigned int order = get_order(size);
-		int real = virt_addr_valid(ptr) ? page_block_order(virt_to_page(ptr))
-						: -1;
-
-		free_pages((unsigned long)ptr,
-			   real > (int)order ? (unsigned int)real : order);
-	} else if (!virt_addr_valid(ptr)) {
-		free_pages((unsigned long)ptr, 0); /* reports it */
-	} else {
-		int order = page_block_order(virt_to_page(ptr));
-
-		free_pages((unsigned long)ptr, order < 0 ? 0 : (unsigned int)order);
-	}
+	/* What the state is compared with, __free_pages() compares again; but the order
+	 * is not made to wait for it. Size 0 has no order, and never matches. */
+	if (KMEM_LIKELY((offset & ~PAGE_MASK) == 0 && pfn < buddy.nr_frames &&
+			page_state(buddy.mem_map + pfn) == allocated_state(order)))
+		__free_pages(buddy.mem_map + pfn, order);
+	else
+		free_unsized(ptr, size);
 }
 
 /* The hooks speak of addresses, the allocator of descriptors: converted in rounds. */

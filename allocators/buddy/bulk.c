@@ -27,11 +27,11 @@ static size_t take_preferred(struct zone *zone, int nid, unsigned int order, siz
 {
 	size_t got = 0;
 
-	if (order < buddy.pcp_orders && zone_free_pages(zone) > zone->pages_low)
+	if (zone_has_list(zone, order) && zone_free_pages(zone) > zone->pages_low)
 		got = percpu_pop_batch(&zone->pcp[order], n, (void **)pages);
 	while (got < n) {
 		size_t round = n - got < BULK_ROUND ? n - got : BULK_ROUND;
-		size_t taken = zone_take_blocks(zone, order, zone->pages_low, round, 0,
+		size_t taken = zone_take_blocks(zone, order, zone->pages_low, round,
 						pages + got);
 
 		if (taken == 0)
@@ -40,7 +40,7 @@ static size_t take_preferred(struct zone *zone, int nid, unsigned int order, siz
 		got += taken;
 	}
 	for (size_t i = 0; i < got; i++)
-		prep_new_block(pages[i]);
+		prep_new_block(pages[i], order);
 	return got;
 }
 
@@ -73,7 +73,7 @@ static void free_round(struct zone *zone, unsigned int order, size_t n,
 {
 	size_t kept = 0;
 
-	if (order < buddy.pcp_orders)
+	if (zone_has_list(zone, order))
 		kept = percpu_push_batch(&zone->pcp[order], n, (void *const *)blocks);
 	if (kept < n)
 		zone_free_blocks(zone, order, n - kept, blocks + kept);

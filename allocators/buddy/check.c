@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Walks every invariant of a quiescent allocator. */
-#include "allocators/buddy/buddy_internal.h"
+#include "allocators/buddy/rows_internal.h"
 
 #include <errno.h>
 #include <kmem/error.h>
@@ -24,7 +24,7 @@ static int check_free_block(const struct zone *zone, const struct page *page,
 	if (!in_used_part(zone, pfn))
 		return broken(zone, pfn,
 			      "on the free list of a zone that it is not part of");
-	if (page_flags(page) != PG_buddy || page->private_ != order)
+	if (page_flags(page) != block_flags(PG_buddy, order))
 		return broken(zone, pfn,
 			      "on a free list, but its descriptor says otherwise");
 	if (page->lru.prev != prev)
@@ -34,7 +34,7 @@ static int check_free_block(const struct zone *zone, const struct page *page,
 	if (order < MAX_ORDER - 1) {
 		const struct page *other = buddy.mem_map + (pfn ^ (1UL << order));
 
-		if (page_flags(other) == PG_buddy && other->private_ == order)
+		if (page_flags(other) == block_flags(PG_buddy, order))
 			return broken(zone, pfn, "the block and its buddy are both free");
 	}
 	return 0;
@@ -82,7 +82,7 @@ struct list_walk {
 
 static void check_list_entry(void *entry, void *arg)
 {
-	const struct page *page = entry;
+	struct page *page = entry;
 	struct list_walk *walk = arg;
 	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
 
@@ -90,7 +90,10 @@ static void check_list_entry(void *entry, void *arg)
 		return;
 	if (pfn >= buddy.nr_frames || pfn_zone(pfn) != walk->zone)
 		walk->err = broken(walk->zone, pfn, "on a per-CPU list of another zone");
-	else if (page_flags(page) != PG_pcp || page->private_ != walk->order)
+	else if ((page_flags(page) & (PG_head | PG_buddy)) == 0)
+		/* A refill touches no descriptor: marked for the walk that follows. */
+		set_page_flags(page, block_flags(PG_pcp, walk->order));
+	else if (page_flags(page) != block_flags(PG_pcp, walk->order))
 		walk->err =
 			broken(walk->zone, pfn,
 			       "on a per-CPU list, but its descriptor says otherwise");
@@ -105,7 +108,9 @@ static int check_inner_pages(const struct zone *zone, unsigned long pfn,
 	for (unsigned long i = 1; i < pages; i++) {
 		const struct page *page = buddy.mem_map + pfn + i;
 
-		if ((page_flags(page) & ~(uint32_t)PG_slab) != 0 ||
+		/* Rows leave on a free page what it was last. */
+		if ((page_flags(page) & (buddy.rows ? PG_head : PG_head | PG_buddy)) !=
+			    0 ||
 		    atomic_load(&page->_refcount) != 0)
 			return broken(zone, pfn + i,
 				      "inside a block, but marked as the first of one");
@@ -113,40 +118,68 @@ static int check_inner_pages(const struct zone *zone, unsigned long pfn,
 	return 0;
 }
 
+/* Pages from pfn on that are free by the rows, and say nothing else; 0: not free. */
+static unsigned long free_by_rows(const struct zone *zone, unsigned long pfn, int *err)
+{
+	unsigned int g = (unsigned int)((pfn - zone->start_pfn) >> GROUP_ORDER);
+
+	if (!buddy.rows || !rows_page_free(zone, pfn))
+		return 0;
+	if (rows_group_state(&zone->rows, g) == 0)
+		return GROUP_PAGES; /* its descriptors may never have been touched */
+	if ((page_flags(buddy.mem_map + pfn) & PG_head) != 0)
+		*err = broken(zone, pfn, "free, but its descriptor says otherwise");
+	return 1;
+}
+
+/* The block that starts at pfn and is not free by the rows: 0, and its length. */
+static int check_block(const struct zone *zone, unsigned long pfn, unsigned long *pages)
+{
+	const struct page *page = buddy.mem_map + pfn;
+	uint32_t flags = page_flags(page);
+	bool used = (flags & PG_head) != 0;
+
+	*pages = 1UL << flags_order(flags);
+	if (flags_order(flags) >= MAX_ORDER || (pfn & (*pages - 1)) != 0)
+		return broken(zone, pfn, "a block of impossible order starts there");
+	if (!used && (flags & PG_pcp) == 0 && ((flags & PG_buddy) == 0 || buddy.rows))
+		return broken(zone, pfn, "the page is in no block");
+	if (used != (atomic_load(&page->_refcount) > 0))
+		return broken(zone, pfn,
+			      "reference count and flags contradict each other");
+	if (pfn + *pages > zone->end_pfn)
+		return broken(zone, pfn, "a block goes beyond its zone");
+	for (unsigned long i = 1; buddy.rows && i < *pages; i++) {
+		if (rows_page_free(zone, pfn + i))
+			return broken(zone, pfn + i, "inside a block, but free");
+	}
+	return check_inner_pages(zone, pfn, *pages);
+}
+
 /* Goes through the zone block by block: each page is part of exactly one. */
 static int check_blocks(const struct zone *zone, unsigned long listed)
 {
-	unsigned long pfn = zone->start_pfn, pcp = 0,
-		      free = zone->end_pfn - zone->fresh_pfn;
+	unsigned long end = buddy.rows ? zone->end_pfn : zone->fresh_pfn;
+	unsigned long pfn = zone->start_pfn, pcp = 0, free = zone->end_pfn - end;
 
-	while (pfn < zone->fresh_pfn) {
-		const struct page *page = buddy.mem_map + pfn;
-		uint32_t flags = page_flags(page);
-		bool used = (flags & PG_head) != 0;
-		unsigned long pages = 1UL << (page->private_ & 63);
+	while (pfn < end) {
+		uint32_t flags = page_flags(buddy.mem_map + pfn);
+		int err = 0;
+		unsigned long pages = free_by_rows(zone, pfn, &err);
 
-		if (page->private_ >= MAX_ORDER || (pfn & (pages - 1)) != 0)
-			return broken(zone, pfn,
-				      "a block of impossible order starts there");
-		if (!used && flags != PG_pcp && flags != PG_buddy)
-			return broken(zone, pfn, "the page is in no block");
-		if (used != (atomic_load(&page->_refcount) > 0))
-			return broken(zone, pfn,
-				      "reference count and flags contradict each other");
-		if (flags == PG_pcp)
-			pcp += pages;
-		if (flags == PG_buddy)
+		if (pages != 0) {
 			free += pages;
-		if (pfn + pages <= zone->fresh_pfn) {
-			int err = check_inner_pages(zone, pfn, pages);
-
-			if (err != 0)
-				return err;
+		} else {
+			err = check_block(zone, pfn, &pages);
+			if ((flags & PG_pcp) != 0)
+				pcp += pages;
+			if ((flags & PG_buddy) != 0)
+				free += pages;
 		}
+		if (err != 0)
+			return err;
 		pfn += pages;
 	}
-	if (pfn != zone->fresh_pfn)
-		return broken(zone, pfn, "a block goes beyond its zone");
 	if (free != zone_free_pages(zone))
 		return broken(zone, zone->start_pfn, "free blocks and free_pages differ");
 	if (pcp != listed)
@@ -158,7 +191,7 @@ static int check_blocks(const struct zone *zone, unsigned long listed)
 static int check_zone(const struct zone *zone)
 {
 	struct list_walk walk = {.zone = zone};
-	int err = check_lists(zone);
+	int err = buddy.rows ? rows_check(zone) : check_lists(zone);
 
 	for (unsigned int order = 0; err == 0 && order < buddy.pcp_orders; order++) {
 		walk.order = order;

@@ -28,10 +28,9 @@ void *alloc_pages_exact(size_t size, gfp_t gfp)
 		return NULL;
 	page = virt_to_page((void *)addr);
 	pages = KMEM_ALIGN_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
-	for (unsigned long i = 0; i < 1UL << order; i++) {
-		page[i].private_ = 0;
-		prep_new_block(page + i);
-	}
+	zone_split_block(pfn_zone(page_to_pfn(page)), page, order);
+	for (unsigned long i = 0; i < 1UL << order; i++)
+		prep_new_block(page + i, 0);
 	for (unsigned long i = pages; i < 1UL << order; i++)
 		__free_pages(page + i, 0);
 	return (void *)addr;

@@ -5,7 +5,7 @@
  * holds every lock. The private backing only: with a memory file parent and child
  * would go on sharing the frames.
  */
-#include "allocators/buddy/buddy_internal.h"
+#include "allocators/buddy/rows_internal.h"
 
 void buddy_fork_lock_drain(void)
 {
@@ -18,7 +18,7 @@ bool buddy_fork_freeze(void)
 
 	for_each_zone (zone) {
 		for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-			if (zone->pcp[order].base != NULL)
+			if (zone->pcp[order].limit != 0)
 				all &= percpu_freeze(&zone->pcp[order]);
 		}
 	}
@@ -28,6 +28,7 @@ bool buddy_fork_freeze(void)
 /* In order of zone id; everybody else takes one zone lock at a time. */
 void buddy_fork_lock_zones(void)
 {
+	rows_fork_lock();
 	for_each_zone (zone)
 		spin_lock(&zone->lock);
 }
@@ -36,9 +37,10 @@ void buddy_fork_unlock(void)
 {
 	for_each_zone (zone)
 		spin_unlock(&zone->lock);
+	rows_fork_unlock();
 	for_each_zone (zone) {
 		for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-			if (zone->pcp[order].base != NULL)
+			if (zone->pcp[order].limit != 0)
 				percpu_thaw(&zone->pcp[order]);
 		}
 	}

@@ -16,14 +16,13 @@ static void add_free(struct zone *zone, struct page *page, unsigned int order)
 {
 	struct free_area *area = &zone->free_area[order];
 
-	page->private_ = order;
 	page->lru.prev = NULL;
 	page->lru.next = area->first;
 	if (area->first != NULL)
 		area->first->lru.prev = page;
 	area->first = page;
 	area->nr_free++;
-	set_page_flags(page, PG_buddy);
+	set_page_flags(page, block_flags(PG_buddy, order));
 }
 
 static void del_free(struct zone *zone, struct page *page, unsigned int order)
@@ -42,12 +41,8 @@ static void del_free(struct zone *zone, struct page *page, unsigned int order)
 
 static void set_free_pages(struct zone *zone, unsigned long pages)
 {
-	bool below = pages <= zone->pages_low;
-
 	atomic_store_explicit(&zone->free_pages, pages, memory_order_relaxed);
-	/* Every allocating CPU reads this line: write it only when it changes. */
-	if (below != atomic_load_explicit(&zone->below_low, memory_order_relaxed))
-		atomic_store_explicit(&zone->below_low, below, memory_order_relaxed);
+	zone_note_free(zone);
 }
 
 /* The smallest free block of at least this order, off its list; NULL: none. */
@@ -92,8 +87,8 @@ static void expand(struct zone *zone, struct page *page, unsigned int order,
  * A batch is carved out of as few blocks as possible, in one go: a refill of 64
  * pages from one large block costs one list operation, not 64 splits.
  */
-size_t zone_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
-			size_t n, uint32_t flags, struct page **out)
+size_t area_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
+			size_t n, struct page **out)
 {
 	unsigned long free;
 	size_t got = 0, allowed;
@@ -113,13 +108,8 @@ size_t zone_take_blocks(struct zone *zone, unsigned int order, unsigned long mar
 		count = 1UL << (found - order);
 		if (count > n - got)
 			count = n - got;
-		for (size_t i = 0; i < count; i++) {
-			struct page *block = page + (i << order);
-
-			block->private_ = order;
-			set_page_flags(block, flags);
-			out[got++] = block;
-		}
+		for (size_t i = 0; i < count; i++)
+			out[got++] = page + (i << order);
 		expand(zone, page, found, count << order);
 	}
 	if (got != 0)
@@ -136,7 +126,7 @@ static void free_one_block(struct zone *zone, struct page *page, unsigned int or
 	while (order < TOP_ORDER) {
 		struct page *other = buddy.mem_map + (pfn ^ (1UL << order));
 
-		if (page_flags(other) != PG_buddy || other->private_ != order)
+		if (page_flags(other) != block_flags(PG_buddy, order))
 			break;
 		del_free(zone, other, order);
 		pfn &= ~(1UL << order);
@@ -145,7 +135,7 @@ static void free_one_block(struct zone *zone, struct page *page, unsigned int or
 	add_free(zone, buddy.mem_map + pfn, order);
 }
 
-void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,
+void area_free_blocks(struct zone *zone, unsigned int order, size_t n,
 		      struct page **blocks)
 {
 	spin_lock(&zone->lock);
@@ -155,7 +145,7 @@ void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,
 	spin_unlock(&zone->lock);
 }
 
-void zone_init_free(struct zone *zone)
+void area_init_free(struct zone *zone)
 {
 	unsigned long pages = zone->end_pfn - zone->start_pfn;
 
@@ -164,4 +154,37 @@ void zone_init_free(struct zone *zone)
 	zone->free_area[TOP_ORDER].nr_free = pages >> TOP_ORDER;
 	set_free_pages(zone, pages);
 	spin_unlock(&zone->lock);
+}
+
+bool area_page_free(struct zone *zone, unsigned long pfn)
+{
+	bool found = false;
+
+	spin_lock(&zone->lock);
+	for (unsigned int order = 0; order < MAX_ORDER && !found; order++) {
+		struct page *head = buddy.mem_map + KMEM_ALIGN_DOWN(pfn, 1UL << order);
+
+		found = (page_flags(head) & PG_buddy) != 0 &&
+			flags_order(page_flags(head)) >= order;
+	}
+	spin_unlock(&zone->lock);
+	return found || pfn >= zone->fresh_pfn;
+}
+
+unsigned long area_trim(struct zone *zone)
+{
+	unsigned long pages = 0;
+
+	spin_lock(&zone->lock);
+	for (unsigned int order = TRIM_ORDER_MIN; order < MAX_ORDER; order++) {
+		for (struct page *page = zone->free_area[order].first; page != NULL;
+		     page = page->lru.next) {
+			unsigned long pfn = (unsigned long)(page - buddy.mem_map);
+
+			if (phys_discard_frames(pfn, 1UL << order) == 0)
+				pages += 1UL << order;
+		}
+	}
+	spin_unlock(&zone->lock);
+	return pages;
 }

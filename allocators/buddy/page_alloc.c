@@ -15,16 +15,18 @@
  * Everything else is alloc_slow.c: refill, fallback, watermarks, reclaim.
  *
  * Free. One compare-and-swap of flags and reference count together, from
- * "allocated, held once, by nobody in particular" to "on a list", decides who
- * frees a block, so of two racing frees one is reported; then order and mappings
+ * "allocated with this order, held once, by nobody in particular" to "on a list",
+ * decides who frees a block, so of two racing frees one is reported; then mappings
  * are checked on memory that is the caller's alone, and the block goes to this
  * CPU's list, or, when that is full, to its zone with a batch.
  *
  * States of a block's first page:
- *   PG_head, count >= 1   allocated; private_ is its order
- *   PG_pcp, count 0       on a per-CPU list
+ *   PG_head, count >= 1   allocated
+ *   PG_pcp, count 0       freed, on a per-CPU list
  *   PG_buddy, count 0     on a free list, under zone->lock
- *   none, count 0         inside some block: freeing it is an error
+ *   none, count 0         inside some block, or free, or on a per-CPU list where no
+ *                         request has touched it yet: freeing it is an error
+ * The order is part of the flags, so one comparison checks it too.
  *
  * Locking. zone->lock only, one at a time, held for the list work of one batch.
  * The lists are per CPU and need none. Counters that the hit path would share
@@ -71,7 +73,7 @@ static KMEM_ALWAYS_INLINE struct page *pop_preferred(unsigned int nid, gfp_t gfp
 	page = lockless ? percpu_try_pop(&zone->pcp[order])
 			: percpu_pop(&zone->pcp[order]);
 	if (KMEM_LIKELY(page != NULL))
-		prep_new_block(page);
+		prep_new_block(page, order);
 	return page;
 }
 
@@ -91,11 +93,11 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 
 	if (KMEM_UNLIKELY((gfp & ~GFP_HIT_MASK) != 0 || order >= buddy.pcp_orders))
 		return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
-	if (KMEM_UNLIKELY(!os_percpu_lockless()))
-		return alloc_pages_locked(gfp, order);
 	page = pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true);
 	if (KMEM_LIKELY(page != NULL))
 		return page;
+	if (KMEM_UNLIKELY(!os_percpu_lockless()))
+		return alloc_pages_locked(gfp, order);
 	return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
 }
 
@@ -120,27 +122,12 @@ struct page *alloc_pages_node(int nid, gfp_t gfp, unsigned int order)
 
 /* --- free --- */
 
-/* The page lies in a free block; called when something is wrong already. */
-static bool in_free_block(unsigned long pfn)
-{
-	struct zone *zone = pfn_zone(pfn);
-	bool found = false;
-
-	spin_lock(&zone->lock);
-	for (unsigned int order = 0; order < MAX_ORDER && !found; order++) {
-		struct page *head = buddy.mem_map + KMEM_ALIGN_DOWN(pfn, 1UL << order);
-
-		found = page_flags(head) == PG_buddy && head->private_ >= order;
-	}
-	spin_unlock(&zone->lock);
-	return found;
-}
-
 static KMEM_COLD void report_not_allocated(const struct page *page, unsigned int order)
 {
 	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
 
-	if ((page_flags(page) & (PG_buddy | PG_pcp)) != 0 || in_free_block(pfn))
+	if ((page_flags(page) & (PG_buddy | PG_pcp)) != 0 ||
+	    zone_page_free(pfn_zone(pfn), pfn))
 		kmem_bug("double free of pfn %lu, order %u", pfn, order);
 	else
 		kmem_bug("free of pfn %lu, order %u: no allocated block starts there",
@@ -152,43 +139,18 @@ static KMEM_COLD void report_refused(const struct page *page, unsigned int order
 {
 	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
 	int32_t mapped = atomic_load_explicit(&page->_mapcount, memory_order_relaxed);
+	uint32_t flags = page_flags(page);
 
 	if (mapped != 0)
 		kmem_bug("free of pfn %lu, order %u: still mapped at %d places", pfn,
 			 order, mapped);
-	else if (page->private_ != order)
+	else if ((flags & PG_head) != 0 && flags_order(flags) != order)
 		kmem_bug("free of pfn %lu with order %u: the block has order %u", pfn,
-			 order, page->private_);
+			 order, flags_order(flags));
 	else
 		kmem_bug(
 			"free of pfn %lu, order %u: still in use by its owner (flags 0x%x)",
-			pfn, order, page_flags(page));
-}
-
-/*
- * Not "allocated, held once" a moment ago: drops a reference, or reports. True
- * when the other holders have let go meanwhile, so that this one ends the life.
- */
-static KMEM_COLD bool free_unusual(struct page *page, unsigned int order)
-{
-	uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
-
-	for (;;) {
-		int32_t count = (int32_t)(state >> 32);
-		bool last = state == PAGE_STATE(PG_head, 1);
-
-		if (!last && count <= 1)
-			break;
-		if (atomic_compare_exchange_weak(&page->state, &state,
-						 last ? PAGE_STATE(PG_pcp, 0)
-						      : state - PAGE_STATE(0, 1)))
-			return last;
-	}
-	if (state >> 32 == 1)
-		report_refused(page, order);
-	else
-		report_not_allocated(page, order);
-	return false;
+			pfn, order, flags & (PG_ORDER_BIT - 1));
 }
 
 static KMEM_COLD void report_bad_page(const struct page *page, unsigned int order)
@@ -200,6 +162,36 @@ static KMEM_COLD void report_bad_page(const struct page *page, unsigned int orde
 		kmem_bug(
 			"free of %p, order %u: bad pfn, no descriptor of a frame is there",
 			(const void *)page, order);
+}
+
+/*
+ * Not "allocated, held once" a moment ago: drops a reference, or reports. True
+ * when the other holders have let go meanwhile, so that this one ends the life.
+ */
+static KMEM_COLD bool free_unusual(struct page *page, unsigned int order)
+{
+	uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
+
+	if (order >= MAX_ORDER) {
+		report_bad_page(page, order);
+		return false;
+	}
+	for (;;) {
+		int32_t count = (int32_t)(state >> 32);
+		bool last = state == allocated_state(order);
+
+		if (!last && (count <= 1 || flags_order((uint32_t)state) != order))
+			break;
+		if (atomic_compare_exchange_weak(&page->state, &state,
+						 last ? freed_state(order)
+						      : state - PAGE_STATE(0, 1)))
+			return last;
+	}
+	if (state >> 32 != 0)
+		report_refused(page, order);
+	else
+		report_not_allocated(page, order);
+	return false;
 }
 
 /* It lies in mem_map, at a multiple of a descriptor's size. */
@@ -214,21 +206,21 @@ _Static_assert(sizeof(struct page) == 1 << 5, "page_valid() shifts by this");
 
 static KMEM_ALWAYS_INLINE bool end_life(struct page *page, unsigned int order)
 {
-	uint64_t allocated = PAGE_STATE(PG_head, 1);
+	uint64_t allocated = allocated_state(order);
 
-	if (KMEM_UNLIKELY(order >= MAX_ORDER || !page_valid(page))) {
+	if (KMEM_UNLIKELY(!page_valid(page))) {
 		report_bad_page(page, order);
 		return false;
 	}
+	/* An impossible order matches no state. */
 	if (KMEM_UNLIKELY(!atomic_compare_exchange_strong(&page->state, &allocated,
-							  PAGE_STATE(PG_pcp, 0))) &&
+							  freed_state(order))) &&
 	    !free_unusual(page, order))
 		return false;
-	if (KMEM_UNLIKELY(page->private_ != order ||
-			  atomic_load_explicit(&page->_mapcount, memory_order_relaxed) !=
-				  0)) {
+	if (KMEM_UNLIKELY(atomic_load_explicit(&page->_mapcount, memory_order_relaxed) !=
+			  0)) {
 		report_refused(page, order);
-		atomic_store_explicit(&page->state, PAGE_STATE(PG_head, 1),
+		atomic_store_explicit(&page->state, allocated_state(order),
 				      memory_order_release);
 		return false;
 	}
@@ -244,7 +236,7 @@ bool free_prepare(struct page *page, unsigned int order)
 static KMEM_NOINLINE void free_slow(struct zone *zone, struct page *page,
 				    unsigned int order)
 {
-	if (order >= buddy.pcp_orders)
+	if (!zone_has_list(zone, order))
 		zone_free_blocks(zone, order, 1, &page);
 	/* Lists with locks have not been tried yet: see percpu_try_push(). */
 	else if (os_percpu_lockless() || !percpu_push(&zone->pcp[order], page))
@@ -318,5 +310,7 @@ void free_pages(unsigned long addr, unsigned int order)
 
 int page_block_order(const struct page *page)
 {
-	return (page_flags(page) & PG_head) != 0 ? (int)page->private_ : -1;
+	uint32_t flags = page_flags(page);
+
+	return (flags & PG_head) != 0 ? (int)flags_order(flags) : -1;
 }

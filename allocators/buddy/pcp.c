@@ -6,8 +6,12 @@
  * block, likely still in the cache, is handed out first. An empty list is
  * refilled and a full one flushed by a batch, so the zone lock is taken once
  * per batch. Linux 2.6.28 keeps lists of order 0 only, doubly linked through
- * the pages, and flushes the coldest end; Linux 5.13 keeps orders up to 3. Here
- * a flush takes the newest, for an array gives them up without moving the rest.
+ * the pages, and flushes the coldest end; Linux 5.13 keeps orders up to 3, and that
+ * of transparent huge pages, as here. A flush takes the newest, for an array gives
+ * them up without moving the rest.
+ *
+ * An order without a list has a stack of room for nothing, which is always empty and
+ * always full: the hit path need not know.
  */
 #include "allocators/buddy/buddy_internal.h"
 
@@ -18,12 +22,24 @@
  * that a request on another CPU cannot see without a drain. */
 #define PCP_ZONE_SHARE 8
 
-/* High and batch are given in pages; a list of larger blocks holds fewer of them. */
-static uint32_t pcp_limit(const struct zone *zone, uint64_t high, unsigned int order)
+/* What the orders without a list share; under no circumstances does it hold anything. */
+static struct percpu_stacks no_list;
+
+/* Blocks on one CPU's list: high is given in pages, but for huge pages in blocks. */
+static uint32_t pcp_limit(const struct zone *zone, const struct buddy_config *config,
+			  unsigned int order)
 {
 	unsigned long zone_pages = zone->end_pfn - zone->start_pfn;
 	uint64_t share = zone_pages / (PCP_ZONE_SHARE * (unsigned long)os_nr_cpus());
+	uint64_t high = config->pcp_high;
 
+	if (order > config->pcp_order_max) {
+		high = order == GROUP_ORDER ? config->pcp_huge << order : 0;
+		/* Of memory that is scarce, no CPU keeps huge pages to itself. */
+		if (high > share)
+			high = share;
+		return high >> order < 2 ? 0 : (uint32_t)(high >> order);
+	}
 	if (high > share)
 		high = share;
 	high >>= order;
@@ -32,16 +48,39 @@ static uint32_t pcp_limit(const struct zone *zone, uint64_t high, unsigned int o
 	return high < 2 ? 2 : (uint32_t)high;
 }
 
+#define PCP_BATCH_MIN 16
+
+static int init_list(struct zone *zone, const struct buddy_config *config,
+		     unsigned int order)
+{
+	uint32_t limit = pcp_limit(zone, config, order);
+	uint64_t batch = order > config->pcp_order_max ? limit / 2
+						       : config->pcp_batch >> order;
+
+	/* A batch of few blocks would not pay for its locked instructions. */
+	if (batch < PCP_BATCH_MIN && order != 0)
+		batch = PCP_BATCH_MIN;
+
+	if (batch > limit / 2)
+		batch = limit / 2;
+	zone->pcp_batch[order] = batch < 1 ? 1 : (uint16_t)batch;
+	if (limit != 0)
+		return percpu_stacks_init(&zone->pcp[order], limit);
+	if (no_list.base == NULL && percpu_stacks_init(&no_list, 1) != 0)
+		return -ENOMEM;
+	zone->pcp[order] = no_list;
+	zone->pcp[order].limit = 0;
+	return 0;
+}
+
 int pcp_init(struct zone *zone, const struct buddy_config *config)
 {
+	if (percpu_counter_init(&zone->pcp_refills) != 0 ||
+	    percpu_counter_init(&zone->pcp_drains) != 0)
+		return kmem_error(-ENOMEM,
+				  "per-CPU counters cannot be allocated: no memory");
 	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-		uint32_t limit = pcp_limit(zone, config->pcp_high, order);
-		uint64_t batch = config->pcp_batch >> order;
-
-		if (batch > limit / 2)
-			batch = limit / 2;
-		zone->pcp_batch[order] = batch < 1 ? 1 : (uint16_t)batch;
-		if (percpu_stacks_init(&zone->pcp[order], limit) != 0)
+		if (init_list(zone, config, order) != 0)
 			return kmem_error(
 				-ENOMEM,
 				"per-CPU page lists cannot be allocated: no memory; "
@@ -52,33 +91,30 @@ int pcp_init(struct zone *zone, const struct buddy_config *config)
 
 void pcp_exit(struct zone *zone)
 {
-	for (unsigned int order = 0; order < MAX_ORDER; order++)
-		percpu_stacks_destroy(&zone->pcp[order]);
+	for (unsigned int order = 0; order < MAX_ORDER; order++) {
+		if (zone->pcp[order].limit != 0)
+			percpu_stacks_destroy(&zone->pcp[order]);
+	}
+	percpu_stacks_destroy(&no_list);
+	percpu_counter_destroy(&zone->pcp_refills);
+	percpu_counter_destroy(&zone->pcp_drains);
 }
 
 struct page *pcp_refill(struct zone *zone, unsigned int order, unsigned long mark)
 {
 	struct page *batch[PCP_BATCH_MAX];
-	struct page *page;
 	size_t n, pushed;
 
-	n = zone_take_blocks(zone, order, mark, zone->pcp_batch[order], PG_pcp, batch);
+	n = zone_take_blocks(zone, order, mark, zone->pcp_batch[order], batch);
 	if (n == 0)
 		return NULL;
-	stat_add(&zone->pcp_refills, 1);
-	page = batch[0];
-	/* The list hands out the last one pushed: push in falling order of address. */
-	for (size_t i = 1, j = n - 1; i < j; i++, j--) {
-		struct page *swap = batch[i];
-
-		batch[i] = batch[j];
-		batch[j] = swap;
-	}
-	pushed = percpu_push_batch(&zone->pcp[order], n - 1, (void *const *)(batch + 1));
+	percpu_counter_add(&zone->pcp_refills, 1);
+	/* The list hands out the last one pushed, which is the lowest. */
+	pushed = percpu_push_batch_down(&zone->pcp[order], n, (void *const *)batch);
 	/* We may have moved to a CPU whose list is full. */
-	if (KMEM_UNLIKELY(pushed < n - 1))
-		zone_free_blocks(zone, order, n - 1 - pushed, batch + 1 + pushed);
-	return page;
+	if (KMEM_UNLIKELY(pushed < n))
+		zone_free_blocks(zone, order, n - pushed, batch);
+	return percpu_pop(&zone->pcp[order]);
 }
 
 void pcp_flush(struct zone *zone, unsigned int order, struct page *page)
@@ -90,7 +126,7 @@ void pcp_flush(struct zone *zone, unsigned int order, struct page *page)
 	/* Fails only if we have moved to another CPU whose list is full too. */
 	if (!percpu_push(&zone->pcp[order], page))
 		batch[n++] = page;
-	stat_add(&zone->pcp_drains, 1);
+	percpu_counter_add(&zone->pcp_drains, 1);
 	if (n != 0)
 		zone_free_blocks(zone, order, n, batch);
 }
@@ -100,7 +136,7 @@ unsigned long zone_pcp_pages(const struct zone *zone)
 	unsigned long pages = 0;
 
 	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-		if (zone->pcp[order].base != NULL)
+		if (zone->pcp[order].limit != 0)
 			pages += percpu_count(&zone->pcp[order]) << order;
 	}
 	return pages;
@@ -140,12 +176,14 @@ unsigned long pcp_drain_zone(struct zone *zone)
 	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
 		struct drain d = {.zone = zone, .order = order};
 
+		if (zone->pcp[order].limit == 0)
+			continue;
 		percpu_drain_all(&zone->pcp[order], false, drain_entry, &d);
 		drain_push_out(&d);
 		pages += d.pages;
 	}
 	if (pages != 0)
-		stat_add(&zone->pcp_drains, 1);
+		percpu_counter_add(&zone->pcp_drains, 1);
 	return pages;
 }
 

@@ -72,15 +72,16 @@ static void add_list_stats(const struct zone *zone, struct buddy_stats *s)
 
 static void add_zone_stats(struct zone *zone, struct buddy_stats *s)
 {
+	unsigned long blocks[MAX_ORDER];
+
 	s->total_pages += zone->end_pfn - zone->start_pfn;
-	spin_lock(&zone->lock);
 	s->free_pages += zone_free_pages(zone);
+	zone_count_blocks(zone, blocks);
 	for (unsigned int order = 0; order < MAX_ORDER; order++)
-		s->free_blocks[order] += zone->free_area[order].nr_free;
-	spin_unlock(&zone->lock);
+		s->free_blocks[order] += blocks[order];
 	s->pcp_pages += zone_pcp_pages(zone);
-	s->pcp_refills += load(&zone->pcp_refills);
-	s->pcp_drains += load(&zone->pcp_drains);
+	s->pcp_refills += percpu_counter_sum(&zone->pcp_refills);
+	s->pcp_drains += percpu_counter_sum(&zone->pcp_drains);
 	s->kswapd_wakes += load(&zone->kswapd_wakes);
 	add_list_stats(zone, s);
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory back to the system. A free block keeps its frames, which costs resident
- * memory but makes the next use cheap; trimming is the caller's decision. It
- * holds the zone lock over system calls, so allocation from that zone waits.
+ * memory but makes the next use cheap; trimming is the caller's decision, or that of
+ * the background thread (kswapd.c), which gives back what has been free for a
+ * while. With lists the zone's lock is held over system calls, so allocation from
+ * that zone waits; with rows nobody does.
  */
-#include "allocators/buddy/buddy_internal.h"
-
-/* 64 KiB: below that a system call (1 us and more) costs more than the touch of
- * the few pages that it saves. */
-#define TRIM_ORDER_MIN 4
+#include "allocators/buddy/rows_internal.h"
 
 unsigned long buddy_trim(void)
 {
@@ -16,17 +14,8 @@ unsigned long buddy_trim(void)
 
 	drain_all_pages();
 	for_each_zone (zone) {
-		spin_lock(&zone->lock);
-		for (unsigned int order = TRIM_ORDER_MIN; order < MAX_ORDER; order++) {
-			for (struct page *page = zone->free_area[order].first;
-			     page != NULL; page = page->lru.next) {
-				unsigned long pfn = (unsigned long)(page - buddy.mem_map);
-
-				if (phys_discard_frames(pfn, 1UL << order) == 0)
-					pages += 1UL << order;
-			}
-		}
-		spin_unlock(&zone->lock);
+		if (zone_present(zone))
+			pages += buddy.rows ? rows_purge(zone, false) : area_trim(zone);
 	}
 	return pages;
 }

@@ -60,6 +60,15 @@ static long membarrier(int cmd)
 }
 
 #if OS_PERCPU_RSEQ
+/* What sequences find in lock mode: no CPU has this number, so that they fail. */
+static __thread struct rseq no_rseq = {.cpu_id = (uint32_t)-1};
+
+/* Initial-exec, so the distance from the thread pointer is the same in each thread. */
+static void use_dummy_area(void)
+{
+	os_rseq_offset = (char *)&no_rseq - (char *)__builtin_thread_pointer();
+}
+
 /* Registered by glibc for this thread (and so for all), and a sane CPU number. */
 static bool rseq_registered(void)
 {
@@ -81,10 +90,18 @@ static bool choose_rseq(void)
 	return rseq_registered() &&
 	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
 }
-#else
-static bool choose_rseq(void)
+
+static void choose_mode(bool wanted)
 {
-	return false;
+	os_percpu_use_rseq = wanted && choose_rseq();
+	if (!os_percpu_use_rseq)
+		use_dummy_area();
+}
+#else
+static void choose_mode(bool wanted)
+{
+	(void)wanted;
+	os_percpu_use_rseq = false;
 }
 #endif
 
@@ -94,7 +111,7 @@ void os_cpu_init(void)
 	if (nr_cpus != 0)
 		return;
 	nr_cpus = count_possible_cpus();
-	os_percpu_use_rseq = choose_rseq();
+	choose_mode(true);
 }
 
 /* Early, so that other constructors find it done; before any thread exists. */
@@ -133,5 +150,5 @@ void os_restart_sequences(void)
 void os_cpu_force_mode(bool use_rseq)
 {
 	os_cpu_init();
-	os_percpu_use_rseq = use_rseq && choose_rseq();
+	choose_mode(use_rseq);
 }

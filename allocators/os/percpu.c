@@ -84,7 +84,8 @@ static size_t pop_batch_locked(const struct percpu_stacks *s, size_t n, void **o
 	return n;
 }
 
-static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *const *in)
+static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *const *in,
+				ptrdiff_t step)
 {
 	struct percpu_stack *stack = lock_this_cpu(s);
 	uint64_t state = state_of(stack);
@@ -93,7 +94,7 @@ static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *c
 	if (n > s->limit - avail)
 		n = s->limit - avail;
 	for (size_t i = 0; i < n; i++)
-		stack->slot[avail + i] = in[i];
+		stack->slot[avail + i] = in[step * (ptrdiff_t)i];
 	set_state(stack, state + n);
 	spin_word_unlock(&stack->lock);
 	return n;
@@ -135,31 +136,35 @@ static size_t pop_batch_rseq(const struct percpu_stacks *s, size_t n, void **out
 	return done;
 }
 
-/* %ecx: entries there, then the room left; result: min(room, n). */
-static size_t push_batch_rseq(const struct percpu_stacks *s, size_t n, void *const *in)
+/* %ecx: entries there, then the room left; result: min(room, n). step: 8 or -8 bytes. */
+static size_t push_batch_rseq(const struct percpu_stacks *s, size_t n, void *const *in,
+			      ptrdiff_t step)
 {
 	size_t done;
 
-	__asm__ __volatile__(PERCPU_RSEQ_HEAD
-			     "cmpl %[limit], %%ecx\n\t"
-			     "jae 5f\n\t"			/* full or stopped */
-			     "leaq 16(%%rax,%%rcx,8), %%r8\n\t" /* the first free slot */
-			     "negl %%ecx\n\t"
-			     "addl %[limit], %%ecx\n\t"
-			     "cmpq %[n], %%rcx\n\t"
-			     "cmovaq %[n], %%rcx\n\t"
-			     "testq %%rcx, %%rcx\n\t"
-			     "jz 5f\n"
-			     "7:\n\t"
-			     "movq (%[in],%[res],8), %%r9\n\t"
-			     "movq %%r9, (%%r8,%[res],8)\n\t"
-			     "addq $1, %[res]\n\t"
-			     "cmpq %%rcx, %[res]\n\t"
-			     "jb 7b\n\t"
-			     "addq %%rcx, %%rdx\n\t" PERCPU_RSEQ_TAIL
-			     : [res] "=&r"(done)
-			     : PERCPU_RSEQ_INPUTS(s), [n] "r"(n), [in] "r"(in)
-			     : "rax", "rcx", "rdx", "r8", "r9", "memory", "cc");
+	__asm__ __volatile__(
+		PERCPU_RSEQ_HEAD
+		"cmpl %[limit], %%ecx\n\t"
+		"jae 5f\n\t"			   /* full or stopped */
+		"leaq 16(%%rax,%%rcx,8), %%r8\n\t" /* the first free slot */
+		"negl %%ecx\n\t"
+		"addl %[limit], %%ecx\n\t"
+		"cmpq %[n], %%rcx\n\t"
+		"cmovaq %[n], %%rcx\n\t"
+		"testq %%rcx, %%rcx\n\t"
+		"jz 5f\n\t"
+		"movq %[in], %%r10\n"
+		"7:\n\t"
+		"movq (%%r10), %%r9\n\t"
+		"addq %[step], %%r10\n\t"
+		"movq %%r9, (%%r8,%[res],8)\n\t"
+		"addq $1, %[res]\n\t"
+		"cmpq %%rcx, %[res]\n\t"
+		"jb 7b\n\t"
+		"addq %%rcx, %%rdx\n\t" PERCPU_RSEQ_TAIL
+		: [res] "=&r"(done)
+		: PERCPU_RSEQ_INPUTS(s), [n] "r"(n), [in] "r"(in), [step] "r"(step)
+		: "rax", "rcx", "rdx", "r8", "r9", "r10", "memory", "cc");
 	return done;
 }
 #endif
@@ -184,13 +189,80 @@ size_t percpu_take_batch(const struct percpu_stacks *s, size_t n, void **out)
 	return pop_batch(s, n, out, POP_UNCOUNTED);
 }
 
-size_t percpu_push_batch(const struct percpu_stacks *s, size_t n, void *const *in)
+static size_t push_batch(const struct percpu_stacks *s, size_t n, void *const *in,
+			 ptrdiff_t step)
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return push_batch_rseq(s, n, in);
+		return push_batch_rseq(s, n, in, step * (ptrdiff_t)sizeof(*in));
 #endif
-	return push_batch_locked(s, n, in);
+	return push_batch_locked(s, n, in, step);
+}
+
+size_t percpu_push_batch(const struct percpu_stacks *s, size_t n, void *const *in)
+{
+	return push_batch(s, n, in, 1);
+}
+
+size_t percpu_push_batch_down(const struct percpu_stacks *s, size_t n, void *const *in)
+{
+	return n == 0 ? 0 : push_batch(s, n, in + n - 1, -1);
+}
+
+/* --- counters --- */
+
+#define COUNTER_BYTES sizeof(uint64_t)
+
+int percpu_counter_init(struct percpu_counter *c)
+{
+	char *base = percpu_area_alloc(COUNTER_BYTES, COUNTER_BYTES);
+
+	if (base == NULL)
+		return -ENOMEM;
+	c->words = (struct percpu_stacks){.base = base, .nr_cpus = os_nr_cpus()};
+	return 0;
+}
+
+void percpu_counter_destroy(struct percpu_counter *c)
+{
+	percpu_area_free(c->words.base, COUNTER_BYTES);
+	c->words = (struct percpu_stacks){.base = NULL};
+}
+
+#if OS_PERCPU_RSEQ
+/* The count stands where a stack has its state, which head and tail load and store. */
+static bool counter_add_rseq(const struct percpu_stacks *s, uint64_t n)
+{
+	unsigned long done;
+
+	__asm__ __volatile__(PERCPU_RSEQ_HEAD "addq %[n], %%rdx\n\t"
+					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
+			     : [res] "=&r"(done)
+			     : PERCPU_RSEQ_INPUTS(s), [n] "r"(n)
+			     : "rax", "rcx", "rdx", "memory", "cc");
+	return done != 0;
+}
+#endif
+
+void percpu_counter_add(const struct percpu_counter *c, uint64_t n)
+{
+#if OS_PERCPU_RSEQ
+	if (KMEM_LIKELY(os_percpu_use_rseq) && counter_add_rseq(&c->words, n))
+		return;
+#endif
+	/* Beside sequences only in a thread without them: an addition may be lost. */
+	atomic_fetch_add_explicit(&percpu_stack_of(&c->words, os_cpu_id())->state, n,
+				  memory_order_relaxed);
+}
+
+uint64_t percpu_counter_sum(const struct percpu_counter *c)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int cpu = 0; cpu < c->words.nr_cpus; cpu++)
+		sum += atomic_load_explicit(&percpu_stack_of(&c->words, cpu)->state,
+					    memory_order_relaxed);
+	return sum;
 }
 
 /* --- all CPUs --- */

@@ -105,7 +105,8 @@ struct percpu_stacks {
 };
 
 /* Decided by os_cpu_init(); constant afterwards. The offset is glibc's
- * __rseq_offset, kept here because reading another library's costs a load more. */
+ * __rseq_offset, kept here because reading another library's costs a load more; in
+ * lock mode that of a dummy area of each thread, with CPU number -1. */
 extern bool os_percpu_use_rseq;
 extern ptrdiff_t os_rseq_offset;
 
@@ -219,7 +220,7 @@ static KMEM_ALWAYS_INLINE struct rseq *percpu_rseq_area(void)
 #define PERCPU_RSEQ_INPUTS(s)                                                   \
 	[rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)), \
 		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),  \
-		[base] "r"((s)->base), [nr] "r"((s)->nr_cpus), [limit] "r"((s)->limit)
+		[base] "m"((s)->base), [nr] "m"((s)->nr_cpus), [limit] "m"((s)->limit)
 
 static KMEM_ALWAYS_INLINE void *percpu_pop_rseq(const struct percpu_stacks *s)
 {
@@ -257,27 +258,28 @@ static KMEM_ALWAYS_INLINE bool percpu_push_rseq(const struct percpu_stacks *s, v
 #endif
 
 /*
- * For hit paths that want to stay free of calls: try the sequence where there is
- * one, and leave everything else, lock mode included, to their slow path.
+ * For hit paths that want to stay free of calls and checks: they leave everything
+ * but a hit to their slow path. In lock mode the sequence runs on an area with an
+ * impossible CPU number and always fails: see os_rseq_offset.
  */
 static KMEM_ALWAYS_INLINE void *percpu_try_pop(const struct percpu_stacks *s)
 {
 #if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return percpu_pop_rseq(s);
-#endif
+	return percpu_pop_rseq(s);
+#else
 	(void)s;
 	return NULL;
+#endif
 }
 
 static KMEM_ALWAYS_INLINE bool percpu_try_push(const struct percpu_stacks *s, void *p)
 {
 #if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return percpu_push_rseq(s, p);
-#endif
+	return percpu_push_rseq(s, p);
+#else
 	(void)s, (void)p;
 	return false;
+#endif
 }
 
 /* Takes the newest entry of this CPU's stack; NULL when it is empty. */
@@ -306,6 +308,19 @@ size_t percpu_pop_batch(const struct percpu_stacks *s, size_t n, void **out);
 size_t percpu_take_batch(const struct percpu_stacks *s, size_t n, void **out);
 /* Pushes up to n entries, in[0] first; returns how many fitted. */
 size_t percpu_push_batch(const struct percpu_stacks *s, size_t n, void *const *in);
+
+/* The same in the other direction: in[n - 1] first. What did not fit is in[0] onwards. */
+size_t percpu_push_batch_down(const struct percpu_stacks *s, size_t n, void *const *in);
+
+/* A counter that each CPU adds to on its own, for statistics. All-zero: none. */
+struct percpu_counter {
+	struct percpu_stacks words; /* limit 0; `state` is the count */
+};
+int percpu_counter_init(struct percpu_counter *c);
+void percpu_counter_destroy(struct percpu_counter *c);
+void percpu_counter_add(const struct percpu_counter *c, uint64_t n);
+/* Of all CPUs; what is being added meanwhile may be missed. */
+uint64_t percpu_counter_sum(const struct percpu_counter *c);
 
 /*
  * Hands every entry of every CPU's stack to fn; they do not count as pops.

@@ -32,7 +32,7 @@ static void test_smallest_fitting_block_is_taken(void **state)
 	struct page *big, *small;
 
 	(void)state;
-	mm_up(SMALL ",pcp=off");
+	mm_up(SMALL ",pcp=off,lower=lists");
 	big = alloc_pages(GFP_KERNEL, 4);
 	small = alloc_pages(GFP_KERNEL, 2);
 	/* Out of the order-4 remainder next to it, not out of a larger block. */

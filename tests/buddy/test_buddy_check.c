@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* buddy_check() fails for each thing it walks over, and passes once that is mended. */
 #include "tests/buddy/buddy_test.h"
+#include "allocators/buddy/rows_internal.h"
 
-#define SMALL "memory=16M,dma=4M,highmem=0,topology=numa:1 pu:1"
+#define MEMORY "memory=16M,dma=4M,highmem=0,topology=numa:1 pu:1"
+#define SMALL  MEMORY ",lower=lists"
 
 static void assert_broken(const char *part)
 {
@@ -42,8 +44,7 @@ static void put_unjoined(struct zone *zone, struct page *page, unsigned int orde
 {
 	struct free_area *area = &zone->free_area[order];
 
-	page->private_ = order;
-	set_page_flags(page, PG_buddy);
+	set_page_flags(page, block_flags(PG_buddy, order));
 	page->lru.next = area->first;
 	page->lru.prev = NULL;
 	if (area->first != NULL)
@@ -63,7 +64,7 @@ static void test_forgotten_merge(void **state)
 	mm_up(SMALL ",pcp=off");
 	page = alloc_page(GFP_KERNEL);
 	zone = pfn_zone(page_to_pfn(page));
-	assert_int_equal(zone_take_blocks(zone, 3, 0, 1, 0, &block), 1);
+	assert_int_equal(zone_take_blocks(zone, 3, 0, 1, &block), 1);
 	assert_null(zone->free_area[3].first);
 	half = block + 4;
 	put_unjoined(zone, half, 2);
@@ -86,15 +87,13 @@ static void test_blocks(void **state)
 	atomic_store(&page[7]._refcount, 1);
 	assert_broken("marked as the first of one");
 	atomic_store(&page[7]._refcount, 0);
-	page->private_ = 2;
+	set_page_flags(page, block_flags(PG_head, 2));
 	assert_broken("the page is in no block");
-	page->private_ = 3;
 	set_page_flags(page, 0);
 	assert_broken("the page is in no block");
-	set_page_flags(page, PG_head);
-	page->private_ = 70;
+	set_page_flags(page, block_flags(PG_head, 15));
 	assert_broken("impossible order");
-	page->private_ = 3;
+	set_page_flags(page, block_flags(PG_head, 3));
 	check();
 	__free_pages(page, 3);
 	mm_down();
@@ -117,7 +116,7 @@ static void test_percpu_lists(void **state)
 	set_page_flags(listed, PG_buddy);
 	assert_true(percpu_push(&zone->pcp[0], listed));
 	assert_broken("its descriptor says otherwise");
-	set_page_flags(listed, PG_pcp);
+	set_page_flags(listed, block_flags(PG_pcp, 0));
 	check();
 	assert_true(percpu_push(&zone->pcp[0], dma));
 	assert_broken("per-CPU list of another zone");
@@ -131,13 +130,63 @@ static void test_percpu_lists(void **state)
 	mm_down();
 }
 
+static void test_rows(void **state)
+{
+	struct page *page, *whole;
+	struct zone *zone;
+	struct rows *rows;
+
+	(void)state;
+	mm_up(MEMORY ",pcp=off,lower=rows");
+	page = alloc_pages(GFP_KERNEL, 3);
+	whole = alloc_pages(GFP_KERNEL, 9);
+	zone = pfn_zone(page_to_pfn(page));
+	rows = &zone->rows;
+	check();
+	atomic_fetch_xor(&rows->row[1], 1);
+	assert_broken("used differs from the taken bits");
+	atomic_fetch_xor(&rows->row[1], 1);
+	atomic_fetch_xor(&rows->busy[0], 1);
+	assert_broken("busy bit differs");
+	atomic_fetch_xor(&rows->busy[0], 1);
+	atomic_fetch_and(&rows->touched[0], ~(uint64_t)1);
+	assert_broken("not marked as touched");
+	atomic_fetch_or(&rows->touched[0], 1);
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++)
+		atomic_store(rows_current(rows, cpu, ROWS_SMALL), 0);
+	assert_broken("neither open nor any CPU's own");
+	rows_note_open(rows, 0);
+	zone->below_low = !zone->below_low;
+	assert_broken("below_low differs");
+	zone->below_low = !zone->below_low;
+	atomic_fetch_add(&zone->free_pages, 1);
+	assert_broken("free_pages differs from the rows");
+	atomic_fetch_sub(&zone->free_pages, 1);
+	set_page_flags(page, 0);
+	assert_broken("the page is in no block");
+	set_page_flags(page, block_flags(PG_head, 4));
+	assert_broken("inside a block, but free");
+	set_page_flags(page, block_flags(PG_head, 3));
+	atomic_store(&page[7]._refcount, 1);
+	assert_broken("marked as the first of one");
+	atomic_store(&page[7]._refcount, 0);
+	atomic_fetch_or(&rows->row[(page_to_pfn(whole) - zone->start_pfn) / ROW_PAGES],
+			1);
+	assert_broken("taken whole and in parts");
+	atomic_fetch_and(&rows->row[(page_to_pfn(whole) - zone->start_pfn) / ROW_PAGES],
+			 ~(uint64_t)1);
+	check();
+	__free_pages(whole, 9);
+	__free_pages(page, 3);
+	mm_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_free_lists),
-		cmocka_unit_test(test_forgotten_merge),
-		cmocka_unit_test(test_blocks),
-		cmocka_unit_test(test_percpu_lists),
+		cmocka_unit_test(test_free_lists), cmocka_unit_test(test_forgotten_merge),
+		cmocka_unit_test(test_blocks),	   cmocka_unit_test(test_percpu_lists),
+		cmocka_unit_test(test_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,12 +68,22 @@ static void test_zeroing_highmem(void **state)
 static void test_trim_counts_what_was_given_back(void **state)
 {
 	(void)state;
-	mm_up("memory=16M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off");
+	mm_up("memory=16M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,lower=lists");
 	__free_page(alloc_page(GFP_KERNEL)); /* makes the first block a known one */
 	os_faults_arm(1, EINVAL);
 	assert_int_equal(buddy_trim(), 0);
 	os_faults_disarm();
 	assert_int_equal(buddy_trim(), 1024);
+	mm_down();
+
+	/* Rows know what has been touched: one group, and once it is gone, none. */
+	mm_up("memory=16M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,lower=rows");
+	__free_page(alloc_page(GFP_KERNEL));
+	os_faults_arm(1, EINVAL);
+	assert_int_equal(buddy_trim(), 0);
+	os_faults_disarm();
+	assert_int_equal(buddy_trim(), 512);
+	assert_int_equal(buddy_trim(), 0);
 	mm_down();
 }
 

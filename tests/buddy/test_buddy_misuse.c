@@ -154,7 +154,7 @@ static void test_check_finds_damage(void **state)
 	struct zone *zone;
 
 	(void)state;
-	setup(SMALL ",pcp=off");
+	setup(SMALL ",pcp=off,lower=lists");
 	page = alloc_page(GFP_KERNEL);
 	other = alloc_page(GFP_KERNEL);
 	zone = pfn_zone(page_to_pfn(page));
@@ -170,10 +170,10 @@ static void test_check_finds_damage(void **state)
 	assert_int_equal(buddy_check(), -EFAULT);
 	assert_non_null(strstr(kmem_last_error(), "contradict each other"));
 	atomic_store(&page->_refcount, 1);
-	zone->free_area[3].first->private_ = 4;
+	set_page_flags(zone->free_area[3].first, block_flags(PG_buddy, 4));
 	assert_int_equal(buddy_check(), -EFAULT);
 	assert_non_null(strstr(kmem_last_error(), "its descriptor says otherwise"));
-	zone->free_area[3].first->private_ = 3;
+	set_page_flags(zone->free_area[3].first, block_flags(PG_buddy, 3));
 	__free_page(page);
 	__free_page(other);
 	teardown();

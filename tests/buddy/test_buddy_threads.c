@@ -97,10 +97,14 @@ static void *churn(void *arg)
 
 static void *drain(void *arg)
 {
+	unsigned int round = 0;
+
 	(void)arg;
 	while (!atomic_load(&done)) {
 		drain_all_pages();
 		all_stats();
+		if (++round % 64 == 0)
+			buddy_trim();
 		sched_yield();
 	}
 	return NULL;
@@ -144,6 +148,12 @@ static void test_scarce(void **state)
 {
 	(void)state;
 	stress("memory=8M,dma=0,highmem=0,topology=numa:2 core:1 pu:1,min_free=128K");
+}
+
+static void test_free_areas(void **state)
+{
+	(void)state;
+	stress("memory=64M,dma=0,highmem=0,topology=numa:2 core:1 pu:1,lower=lists");
 }
 
 static void test_without_lists(void **state)
@@ -194,6 +204,7 @@ int main(void)
 		cmocka_unit_test_setup(test_plenty, locks),
 		cmocka_unit_test_setup(test_scarce, locks),
 		cmocka_unit_test_setup(test_lists_with_locks, locks),
+		cmocka_unit_test_setup(test_free_areas, rseq),
 		cmocka_unit_test(test_without_lists),
 	};
 

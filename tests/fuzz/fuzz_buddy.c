@@ -116,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const setups[] = {
 		"memory=32M,dma=4M,highmem=8M,topology=numa:2 pu:1,min_free=128K",
 		"memory=16M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,min_free=64K",
+		"memory=16M,dma=4M,highmem=0,topology=numa:1 pu:1,lower=lists,min_free=64K",
 		"memory=32M,dma=4M,highmem=4M,topology=numa:3 pu:1,pcp_order_max=10",
 	};
 	static const struct kmem_option_group groups[] = {
@@ -130,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	kmem_set_bug_handler(ignore_report, NULL);
 	REQUIRE(kmem_options_defaults(groups, &config) == 0);
-	REQUIRE(kmem_options_parse(groups, setups[data[0] % 3], &config) == 0);
+	REQUIRE(kmem_options_parse(groups, setups[data[0] % 4], &config) == 0);
 	REQUIRE(phys_init(&config.phys) == 0);
 	REQUIRE(buddy_init(&config.buddy) == 0);
 	taken = calloc(kmem_nr_frames, 1);

@@ -66,17 +66,22 @@ struct page {
 			void *slab;
 		};
 	};
-	uint32_t private_;	   /* order of the block that starts here */
+	uint32_t private_;	   /* the block's holder's own */
 	_Atomic int32_t _mapcount; /* places in vmalloc space that map the frame */
 };
 _Static_assert(sizeof(struct page) == 32, "struct page is budgeted at 32 bytes");
 
 enum page_flag {
-	PG_head = 1 << 0,  /* first page of an allocated block; private_ is its order */
+	PG_head = 1 << 0,  /* first page of an allocated block */
 	PG_buddy = 1 << 1, /* first page of a block on a free_area list */
 	PG_pcp = 1 << 2,   /* first page of a block on a per-CPU list */
 	PG_slab = 1 << 3,  /* owned by the slab allocator */
 };
+
+/* Above the flags: the order of the block whose first page this is. */
+#define PG_ORDER_SHIFT 8
+#define PG_ORDER_BIT   (1u << PG_ORDER_SHIFT)
+#define PG_ORDER_MASK  15u
 
 /* --- conversions; O(1); the argument must be a managed frame --- */
 extern KMEM_API struct page *kmem_mem_map; /* indexed by pfn */

@@ -13,11 +13,18 @@
 #include <kmem/mm_types.h>
 #include <kmem/options.h>
 
+enum buddy_lower {
+	BUDDY_ROWS,  /* a bitmap of rows of 64 pages, lock-free */
+	BUDDY_LISTS, /* a list of free blocks per order, under the zone's lock */
+};
+
 struct buddy_config {
 	bool pcp;		 /* per-CPU page lists in front of the zone lock */
 	uint64_t pcp_batch;	 /* pages moved between a list and the zone at a time */
 	uint64_t pcp_high;	 /* a list of more pages than this gives up a batch */
 	uint64_t pcp_order_max;	 /* highest order that the lists hold */
+	uint64_t pcp_huge;	 /* blocks of 2 MiB on one CPU's list; 0: no such list */
+	int lower;		 /* enum buddy_lower */
 	int zonelist;		 /* 0: node order by distance, 1: the ring of Linux 2.4 */
 	uint64_t min_free_bytes; /* watermark "min" of all zones; 0: Linux's square-root
 				    rule */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lower level: free pages of a zone and how many they are.
+ *
+ * Two forms: `lists`, the classical free areas of the kernel under the zone's lock
+ * (free_area.c), and `rows`, a bitmap without a lock (rows.c). They are told
+ * apart here, once per batch of blocks, so that nothing above knows the
+ * difference.
+ */
+#include "allocators/buddy/rows_internal.h"
+
+/*
+ * With rows, two CPUs may change free_pages at once and come here in the other
+ * order: each looks again after it has written, so the last one leaves the flag
+ * right. Every allocating CPU reads the flag's line: it is written only when it
+ * changes.
+ */
+void zone_note_free(struct zone *zone)
+{
+	for (;;) {
+		bool below = atomic_load(&zone->free_pages) <= zone->pages_low;
+
+		if (KMEM_LIKELY(below == atomic_load(&zone->below_low)))
+			return;
+		atomic_store(&zone->below_low, below);
+	}
+}
+
+size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n)
+{
+	unsigned long free = zone_free_pages(zone);
+
+	do {
+		size_t allowed = free > mark ? (free - mark) >> order : 0;
+
+		if (n > allowed)
+			n = allowed;
+		if (n == 0)
+			return 0;
+	} while (!atomic_compare_exchange_weak(&zone->free_pages, &free,
+					       free - (n << order)));
+	zone_note_free(zone);
+	return n;
+}
+
+void zone_add_free(struct zone *zone, unsigned long pages)
+{
+	atomic_fetch_add(&zone->free_pages, pages);
+	zone_note_free(zone);
+}
+
+size_t zone_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
+			size_t n, struct page **out)
+{
+	return buddy.rows ? rows_take(zone, order, mark, n, out)
+			  : area_take_blocks(zone, order, mark, n, out);
+}
+
+void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,
+		      struct page **blocks)
+{
+	if (buddy.rows)
+		rows_free(zone, order, n, blocks);
+	else
+		area_free_blocks(zone, order, n, blocks);
+}
+
+/* Lists know nothing of a block that is in use, rows only which pages. */
+void zone_split_block(struct zone *zone, struct page *page, unsigned int order)
+{
+	if (buddy.rows && order >= GROUP_ORDER)
+		rows_split(zone, page, order);
+}
+
+int zones_init_free(void)
+{
+	if (buddy.rows)
+		return rows_init();
+	for_each_zone (zone) {
+		if (zone_present(zone))
+			area_init_free(zone);
+	}
+	return 0;
+}
+
+void zones_exit_free(void)
+{
+	if (buddy.rows)
+		rows_exit();
+}
+
+void zone_count_blocks(struct zone *zone, unsigned long *blocks)
+{
+	if (buddy.rows) {
+		rows_count(zone, blocks);
+		return;
+	}
+	spin_lock(&zone->lock);
+	for (unsigned int order = 0; order < MAX_ORDER; order++)
+		blocks[order] = zone->free_area[order].nr_free;
+	spin_unlock(&zone->lock);
+}
+
+bool zone_page_free(struct zone *zone, unsigned long pfn)
+{
+	return buddy.rows ? rows_page_free(zone, pfn) : area_page_free(zone, pfn);
+}

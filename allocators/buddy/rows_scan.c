@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows: counting free blocks, checking every invariant, giving memory back. */
+#include "allocators/buddy/rows_internal.h"
+
+#include <errno.h>
+#include <kmem/error.h>
+
+static uint32_t state_of(const struct rows *rows, unsigned int g)
+{
+	return rows_group_state(rows, g);
+}
+
+static uint64_t row_of(const struct rows *rows, unsigned int g, unsigned int r)
+{
+	return atomic_load_explicit(&rows->row[g * GROUP_ROWS + r], memory_order_relaxed);
+}
+
+bool rows_page_free(const struct zone *zone, unsigned long pfn)
+{
+	unsigned long at = pfn - zone->start_pfn;
+	unsigned int g = (unsigned int)(at / GROUP_PAGES);
+
+	return (state_of(&zone->rows, g) & GROUP_WHOLE) == 0 &&
+	       (row_of(&zone->rows, g, (unsigned int)(at / ROW_PAGES % GROUP_ROWS)) >>
+			(at % ROW_PAGES) &
+		1) == 0;
+}
+
+/* --- buddyinfo --- */
+
+/* The largest blocks that make up the clear bits, largest first. */
+static void count_row(uint64_t taken, unsigned long *blocks)
+{
+	for (unsigned int order = ROW_ORDER + 1; order-- > 0 && ~taken != 0;) {
+		uint64_t starts = row_starts(taken, order);
+
+		blocks[order] += (unsigned long)row_count(starts);
+		taken |= row_spread(starts, order);
+	}
+}
+
+static bool rows_clear(const struct rows *rows, unsigned int g, unsigned int r,
+		       unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		if (row_of(rows, g, r + i) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void count_group(const struct rows *rows, unsigned int g, unsigned long *blocks)
+{
+	unsigned int r = 0;
+
+	while (r < GROUP_ROWS) {
+		unsigned int order = GROUP_ORDER - 1;
+
+		while (order > ROW_ORDER &&
+		       (r % (1u << (order - ROW_ORDER)) != 0 ||
+			!rows_clear(rows, g, r, 1u << (order - ROW_ORDER))))
+			order--;
+		if (order > ROW_ORDER)
+			blocks[order]++;
+		else
+			count_row(row_of(rows, g, r), blocks);
+		r += 1u << (order - ROW_ORDER);
+	}
+}
+
+void rows_count(const struct zone *zone, unsigned long *blocks)
+{
+	const struct rows *rows = &zone->rows;
+
+	for (unsigned int order = 0; order < MAX_ORDER; order++)
+		blocks[order] = 0;
+	for (unsigned int g = 0; g < rows->nr_groups; g++) {
+		uint32_t state = state_of(rows, g);
+
+		if (state == 0 && g % 2 == 0 && state_of(rows, g + 1) == 0) {
+			blocks[GROUP_ORDER + 1]++;
+			g++;
+		} else if (state == 0) {
+			blocks[GROUP_ORDER]++;
+		} else if (state < GROUP_PAGES) {
+			count_group(rows, g, blocks);
+		}
+	}
+}
+
+/* --- check --- */
+
+static int broken(const struct zone *zone, unsigned int g, const char *what)
+{
+	return kmem_error(-EFAULT, "buddy: node %d zone %d pfn %lu: %s", zone->nid,
+			  zone->type, rows_first_pfn(zone, g), what);
+}
+
+static bool is_somebodys_own(const struct rows *rows, unsigned int g)
+{
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
+		for (int class = 0; class < NR_ROWS_CLASSES; class ++) {
+			if (atomic_load(rows_current(rows, cpu, class)) == g + 1)
+				return true;
+		}
+	}
+	return false;
+}
+
+static int check_group(const struct zone *zone, unsigned int g, unsigned long *free)
+{
+	const struct rows *rows = &zone->rows;
+	uint32_t state = state_of(rows, g), taken = 0;
+
+	for (unsigned int r = 0; r < GROUP_ROWS; r++)
+		taken += (uint32_t)row_count(row_of(rows, g, r));
+	if (hint_test(rows->busy, g) != (state != 0))
+		return broken(zone, g, "the group's busy bit differs from its state");
+	if (state != 0 && !hint_test(rows->touched, g))
+		return broken(zone, g, "the group is in use, but not marked as touched");
+	if (state == GROUP_WHOLE)
+		return taken == 0 ? 0 : broken(zone, g, "taken whole and in parts");
+	if (state > GROUP_PAGES)
+		return broken(zone, g, "impossible state of a group");
+	if (taken != state)
+		return broken(zone, g, "used differs from the taken bits");
+	if (state != 0 && state < GROUP_PAGES && !hint_test(rows->open, g) &&
+	    !is_somebodys_own(rows, g))
+		return broken(zone, g, "has room, but is neither open nor any CPU's own");
+	*free += GROUP_PAGES - state;
+	return 0;
+}
+
+int rows_check(const struct zone *zone)
+{
+	unsigned long free = 0;
+
+	for (unsigned int g = 0; g < zone->rows.nr_groups; g++) {
+		int err = check_group(zone, g, &free);
+
+		if (err != 0)
+			return err;
+	}
+	if (free != zone_free_pages(zone))
+		return broken(zone, 0, "free_pages differs from the rows");
+	if (atomic_load(&zone->below_low) != (free <= zone->pages_low))
+		return broken(zone, 0, "below_low differs from free_pages");
+	return 0;
+}
+
+/* --- purging --- */
+
+/*
+ * A group that is purged is taken first, as by a request, so that nobody uses it
+ * meanwhile, and nobody waits for the system call.
+ */
+static unsigned long purge_whole(struct zone *zone, unsigned int g)
+{
+	struct rows *rows = &zone->rows;
+	_Atomic uint64_t *pair = &rows->pair[g / 2].state;
+	uint64_t whole = (uint64_t)GROUP_WHOLE << 32 * (g & 1);
+	unsigned int w = g / HINT_GROUPS;
+	uint64_t bit = (uint64_t)1 << g % HINT_GROUPS;
+	unsigned long pages = 0;
+
+	/* Never the last pages above the mark: a request would fail for our sake. */
+	if (zone_promise(zone, GROUP_ORDER, zone->pages_low, 1) == 0)
+		return 0;
+	if (pair_take_whole(pair, whole)) {
+		rows_note_busy(rows, w, bit);
+		if (phys_discard_frames(rows_first_pfn(zone, g), GROUP_PAGES) == 0) {
+			hint_clear(rows->touched, g);
+			hint_clear(rows->aged, g);
+			pages = GROUP_PAGES;
+		}
+		pair_put_whole(pair, whole);
+		rows_note_busy(rows, w, bit);
+	}
+	zone_add_free(zone, GROUP_PAGES);
+	return pages;
+}
+
+/* Free runs of at least 64 KiB within a group that is partly in use. */
+static unsigned long purge_parts(struct zone *zone, unsigned int g)
+{
+	struct group group = rows_group(zone, g);
+	struct page *block[GROUP_PAGES >> TRIM_ORDER_MIN];
+	unsigned long pages = 0;
+	size_t n = zone_promise(zone, TRIM_ORDER_MIN, zone->pages_low,
+				KMEM_ARRAY_SIZE(block));
+	bool was_free = false;
+	size_t got = group_take(&group, TRIM_ORDER_MIN, n, block, &was_free);
+
+	if (was_free)
+		rows_note_busy(&zone->rows, g / HINT_GROUPS,
+			       (uint64_t)1 << g % HINT_GROUPS);
+	zone_add_free(zone, (n - got) << TRIM_ORDER_MIN);
+	for (size_t i = 0; i < got;) {
+		size_t run = 1;
+
+		while (i + run < got &&
+		       block[i + run] == block[i] + (run << TRIM_ORDER_MIN))
+			run++;
+		if (phys_discard_frames((unsigned long)(block[i] - buddy.mem_map),
+					run << TRIM_ORDER_MIN) == 0)
+			pages += run << TRIM_ORDER_MIN;
+		i += run;
+	}
+	rows_put_blocks(zone, TRIM_ORDER_MIN, got, block);
+	return pages;
+}
+
+unsigned long rows_purge(struct zone *zone, bool decay)
+{
+	struct rows *rows = &zone->rows;
+	unsigned long pages = 0;
+
+	for (unsigned int g = 0; g < rows->nr_groups; g++) {
+		uint32_t state = state_of(rows, g);
+		_Atomic long *under_way;
+
+		if (!hint_test(rows->touched, g) || state >= GROUP_PAGES)
+			continue;
+		if (decay && (state != 0 || !hint_test(rows->aged, g))) {
+			if (state == 0)
+				hint_set(rows->aged, g);
+			continue;
+		}
+		under_way = rows_enter();
+		pages += state == 0 ? purge_whole(zone, g) : purge_parts(zone, g);
+		rows_leave(under_way);
+	}
+	return pages;
+}
