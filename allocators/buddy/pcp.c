@@ -75,6 +75,8 @@ static int init_list(struct zone *zone, const struct buddy_config *config,
 
 int pcp_init(struct zone *zone, const struct buddy_config *config)
 {
+	if (buddy.pcp_orders == 0)
+		return 0;
 	if (percpu_counter_init(&zone->pcp_refills) != 0 ||
 	    percpu_counter_init(&zone->pcp_drains) != 0)
 		return kmem_error(-ENOMEM,

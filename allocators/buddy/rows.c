@@ -46,7 +46,6 @@
  */
 #include "allocators/buddy/rows_internal.h"
 #include "allocators/os/os_mem.h"
-#include "allocators/os/percpu_area.h"
 
 #include <errno.h>
 #include <kmem/error.h>
@@ -568,7 +567,7 @@ static char *gate_counts; /* per CPU; NULL: no fork will come */
 
 static _Atomic long *gate_count(unsigned int cpu)
 {
-	return (_Atomic long *)(gate_counts + ((size_t)cpu << PERCPU_AREA_SHIFT));
+	return (_Atomic long *)(gate_counts + (size_t)cpu * ROWS_CPU_BYTES);
 }
 
 _Atomic long *rows_enter(void)
@@ -624,6 +623,12 @@ static size_t words(unsigned int groups)
 	return (groups + HINT_GROUPS - 1) / HINT_GROUPS;
 }
 
+/* A line for each CPU. */
+static size_t cpu_words(void)
+{
+	return os_nr_cpus() * (ROWS_CPU_BYTES / sizeof(row_word));
+}
+
 static size_t pair_words(unsigned int groups)
 {
 	return groups / 2 * (sizeof(struct group_pair) / sizeof(row_word));
@@ -635,7 +640,7 @@ static size_t hint_words(unsigned int groups)
 	return KMEM_ALIGN_UP(NR_HINTS * words(groups), KMEM_CACHELINE / sizeof(row_word));
 }
 
-static int init_zone(struct zone *zone, row_word **next)
+static void init_zone(struct zone *zone, row_word **next)
 {
 	struct rows *rows = &zone->rows;
 	unsigned int groups = zone_groups(zone);
@@ -651,52 +656,41 @@ static int init_zone(struct zone *zone, row_word **next)
 	rows->touched = rows->open + rows->nr_words;
 	rows->aged = rows->touched + rows->nr_words;
 	*next += hint_words(groups);
-	rows->current = percpu_area_alloc(NR_ROWS_CLASSES * sizeof(uint32_t),
-					  NR_ROWS_CLASSES * sizeof(uint32_t));
+	rows->current = (char *)*next;
+	*next += cpu_words();
 	zone_add_free(zone, (unsigned long)groups << GROUP_ORDER);
-	return rows->current != NULL ? 0 : -ENOMEM;
 }
 
 int rows_init(void)
 {
-	size_t nr_words = 0;
+	bool gate = phys_memory.backing == PHYS_PRIVATE;
+	size_t nr_words = gate ? cpu_words() : 0;
 	row_word *next;
-	int err = 0;
 
 	for_each_zone (zone) {
 		unsigned int groups = zone_groups(zone);
 
-		nr_words += (size_t)groups * (GROUP_ROWS +
-					      sizeof(struct group) / sizeof(row_word)) +
-			    hint_words(groups);
+		nr_words += (size_t)groups * GROUP_ROWS + pair_words(groups) +
+			    hint_words(groups) + cpu_words();
 	}
 	memory.bytes = KMEM_ALIGN_UP(nr_words * sizeof(row_word), PAGE_SIZE);
 	memory.base = os_map_anon(memory.bytes);
 	if (memory.base == NULL)
 		return kmem_error(-ENOMEM,
-				  "bitmaps of %zu KiB cannot be mapped: no memory",
+				  "bitmaps of %zu KiB cannot be mapped: no memory; "
+				  "lower memory",
 				  memory.bytes >> 10);
 	next = (row_word *)memory.base;
 	for_each_zone (zone) {
-		if (err == 0 && zone_present(zone))
-			err = init_zone(zone, &next);
+		if (zone_present(zone))
+			init_zone(zone, &next);
 	}
-	if (err == 0 && phys_memory.backing == PHYS_PRIVATE) {
-		gate_counts = percpu_area_alloc(sizeof(long), sizeof(long));
-		err = gate_counts != NULL ? 0 : -ENOMEM;
-	}
-	return err == 0
-		       ? 0
-		       : kmem_error(err, "per-CPU groups cannot be allocated: no memory");
+	gate_counts = gate ? (char *)next : NULL;
+	return 0;
 }
 
 void rows_exit(void)
 {
-	for_each_zone (zone) {
-		percpu_area_free(zone->rows.current, NR_ROWS_CLASSES * sizeof(uint32_t));
-		zone->rows.current = NULL;
-	}
-	percpu_area_free(gate_counts, sizeof(long));
 	gate_counts = NULL;
 	if (memory.base != NULL)
 		os_unmap(memory.base, memory.bytes);

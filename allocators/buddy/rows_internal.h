@@ -10,6 +10,9 @@
  * between the large: single pages; slabs' sizes; the rest of a group. */
 enum rows_class { ROWS_PAGE, ROWS_SMALL, ROWS_LARGE, NR_ROWS_CLASSES };
 
+/* What a CPU writes has a line of its own. */
+#define ROWS_CPU_BYTES KMEM_CACHELINE
+
 /* One bit per group, 64 groups (128 MiB) to a word. */
 #define HINT_GROUPS 64u
 
@@ -92,8 +95,7 @@ static inline void hint_clear(row_word *hint, unsigned int g)
 static inline _Atomic uint32_t *rows_current(const struct rows *rows, unsigned int cpu,
 					     enum rows_class class)
 {
-	return (_Atomic uint32_t *)(rows->current + ((size_t)cpu << PERCPU_AREA_SHIFT)) +
-	       class;
+	return (_Atomic uint32_t *)(rows->current + (size_t)cpu * ROWS_CPU_BYTES) + class;
 }
 
 /* States of the groups of word w in `mask` have changed from or to 0: brings the hint in
