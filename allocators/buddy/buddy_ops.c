@@ -155,10 +155,12 @@ static void ops_free_bulk(struct allocator *a, size_t size, size_t n, void **ptr
 
 static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 {
-	struct buddy_stats s;
+	struct buddy_stats s, high;
 
 	(void)a;
 	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &s);
+	buddy_stats(NUMA_NO_NODE, ZONE_HIGHMEM, &high);
+	fn("free_pages_highmem", (double)high.free_pages, arg);
 	fn("total_pages", (double)s.total_pages, arg);
 	fn("free_pages", (double)s.free_pages, arg);
 	fn("pcp_pages", (double)s.pcp_pages, arg);

@@ -102,29 +102,38 @@ static size_t list_starts(uint64_t starts, struct page *first, struct page **out
 	return n;
 }
 
+/* How many free blocks the rows show, counted up to n. */
+static size_t count_blocks(const struct group *g, unsigned int order, size_t n)
+{
+	size_t count = 0;
+
+	for (unsigned int r = 0; r < GROUP_ROWS && count < n; r++) {
+		uint64_t taken = load_word(&g->rows[r]);
+
+		if (taken != ~(uint64_t)0)
+			count += row_count(row_starts(taken, order));
+	}
+	return count < n ? count : n;
+}
+
 size_t group_take(const struct group *g, unsigned int order, size_t n, struct page **out,
 		  bool *was_free)
 {
-	size_t got = 0;
+	size_t promised = count_blocks(g, order, n), got = 0;
 
-	for (unsigned int r = 0; r < GROUP_ROWS && got < n; r++) {
+	if (promised == 0)
+		return 0;
+	promised = promise(g, order, promised, was_free);
+	for (unsigned int r = 0; r < GROUP_ROWS && got < promised; r++) {
 		uint64_t taken = load_word(&g->rows[r]);
-		size_t want, count;
 
 		if (taken == ~(uint64_t)0)
 			continue;
-		want = row_count(row_starts(taken, order));
-		if (want == 0)
-			continue;
-		want = promise(g, order, want < n - got ? want : n - got, was_free);
-		if (want == 0)
-			break;
-		count = list_starts(claim(&g->rows[r], taken, order, want),
-				    g->base + r * ROW_PAGES, out + got);
-		if (KMEM_UNLIKELY(count < want))
-			group_put(g, (unsigned int)((want - count) << order));
-		got += count;
+		got += list_starts(claim(&g->rows[r], taken, order, promised - got),
+				   g->base + r * ROW_PAGES, out + got);
 	}
+	if (KMEM_UNLIKELY(got < promised))
+		group_put(g, (unsigned int)((promised - got) << order));
 	return got;
 }
 

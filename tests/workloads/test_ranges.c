@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* page-repeat, page-bulk and vm-fix. */
+/* The page workloads and vm-fix. */
 #include "tests/workloads/model.h"
 
 #include <errno.h>
@@ -64,6 +64,36 @@ static void page_bulk_frees_in_the_named_order(void **state)
 	}
 }
 
+/* As many live before as after, and nothing left in the end. */
+static void check_replaced(const char *workload, const char *params, uint64_t live)
+{
+	for (unsigned int threads = 1; threads <= 2; threads++) {
+		struct driver d;
+
+		driver_init(&d, workload, params, 8192, threads);
+		d.model->natural = true;
+		d.run.check = true;
+		driver_setup(&d);
+		assert_true(driver_pass(&d, 3) > 0);
+		assert_true(d.model->live_bytes_max >= live);
+		driver_finish(&d);
+	}
+}
+
+static void page_random_replaces_bursts(void **state)
+{
+	(void)state;
+	/* 256 blocks; a burst is at most a thread's share. */
+	check_replaced("page-random", "bulk_bytes=2M,burst=64", 2 << 20);
+	check_replaced("page-random", "bulk_bytes=2M,burst=100000", 2 << 20);
+}
+
+static void page_frag_ages(void **state)
+{
+	(void)state;
+	check_replaced("page-frag", "fill_bytes=2M,rounds=7", 2 << 20);
+}
+
 static char pages[128 << 10] __attribute__((aligned(128 << 10)));
 
 static void *alloc_off_by_a_page(struct allocator *a, size_t size, size_t align,
@@ -113,6 +143,8 @@ static void page_sizes_are_powers_of_two(void **state)
 		{"page-bulk", "bulk_bytes=4K", 8192,
 		 "has no block of 8192 bytes for each of 2"},
 		{"page-bulk", "bulk_bytes=16384G", 4096, NULL},
+		{"page-random", "bulk_bytes=4K", 4096, "give 2 to 2^32 blocks"},
+		{"page-frag", "fill_bytes=64K", 4096, "give 20 to 2^32 blocks"},
 		{"vm-fix", NULL, 5000, "takes whole pages, and 5000 bytes is none"},
 		{"vm-fix", NULL, 100, "takes no size below 4096"},
 	};
@@ -153,6 +185,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(page_repeat_is_a_hot_pair),
 		cmocka_unit_test(page_bulk_frees_in_the_named_order),
+		cmocka_unit_test(page_random_replaces_bursts),
+		cmocka_unit_test(page_frag_ages),
 		cmocka_unit_test(page_alignment_is_checked),
 		cmocka_unit_test(page_sizes_are_powers_of_two),
 		cmocka_unit_test(vm_fix_touches_every_page),
