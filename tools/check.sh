@@ -30,7 +30,7 @@ public_layer_of() {
 	case $1 in
 	compiler.h | error.h | options.h | gfp.h | allocator.h) echo 0 ;;
 	mm_types.h | phys.h) echo 2 ;;
-	page_alloc.h) echo 3 ;;
+	page_alloc.h | reclaim.h) echo 3 ;;
 	slab.h) echo 4 ;;
 	vmalloc.h) echo 5 ;;
 	malloc.h) echo 6 ;;

@@ -203,18 +203,22 @@ static int page_frag_thread_setup(struct worker *w)
 static void page_frag_pass_end(struct workload_run *run)
 {
 	struct page_frag_shared *shared = run->shared;
+	struct allocator *a = run->allocator;
 
-	free_blocks_read(run->allocator, &shared->after);
+	free_blocks_read(a, &shared->after);
+	if (a->ops->thread_enter != NULL)
+		a->ops->thread_enter(a);
 	for (unsigned int t = 0; t < run->threads; t++) {
 		struct page_frag_state *s = shared->state[t];
 
 		for (uint32_t i = 0; s != NULL && i < s->live; i++)
-			run->allocator->ops->free(run->allocator, s->block[i],
-						  run->size_bytes);
+			a->ops->free(a, s->block[i], run->size_bytes);
 		if (s != NULL)
 			arena_free(s, s->bytes);
 		shared->state[t] = NULL;
 	}
+	if (a->ops->thread_exit != NULL)
+		a->ops->thread_exit(a);
 }
 
 static void page_frag_report(struct workload_run *run, workload_report_fn fn, void *arg)

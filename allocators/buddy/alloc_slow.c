@@ -220,6 +220,8 @@ struct page *alloc_pages_slow(int nid, gfp_t gfp, unsigned int order)
 		return NULL;
 	if (nid == NUMA_NO_NODE)
 		rq.nid = numa_node_id();
+	if (KMEM_UNLIKELY(buddy_in_reclaim))
+		rq.gfp |= __GFP_MEMALLOC;
 	rq.zonelist = &buddy.zonelists[rq.nid * GFP_ZONE_KINDS + (int)gfp_zone_kind(gfp)];
 	page = find_block(&rq);
 	if (page == NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Set-up of the page allocator, and its options. */
-#include "allocators/buddy/buddy_internal.h"
+#include "allocators/buddy/reclaim_internal.h"
 
 #include <errno.h>
 #include <kmem/error.h>
@@ -68,6 +68,19 @@ const struct kmem_option buddy_options[] = {
 	 .max = (uint64_t)1 << 40,
 	 .help = "watermark min of all zones together, in bytes; 0: by the square-root rule of "
 		 "Linux"},
+	{.name = "kswapd",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct buddy_config, kswapd),
+	 .initial = "on",
+	 .help = "a background thread per node that reclaims below the low watermark, from the "
+		 "first shrinker on; off: only requests that may wait reclaim"},
+	{.name = "purge_ms",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct buddy_config, purge_ms),
+	 .initial = "0",
+	 .max = 86400000,
+	 .help = "huge pages that stay free for one to two times this go back to the system "
+		 "(lower=rows, kswapd=on); 0: only by trim"},
 	KMEM_OPTION_END,
 };
 
@@ -154,6 +167,8 @@ int buddy_init(const struct buddy_config *config)
 			err = pcp_init(zone, config);
 	}
 	buddy.nr_frames = kmem_nr_frames;
+	if (err == 0)
+		err = kswapd_init(config);
 	if (err != 0)
 		buddy_exit();
 	return err;
@@ -163,6 +178,7 @@ void buddy_exit(void)
 {
 	if (buddy.nr_frames == 0)
 		return;
+	kswapd_exit();
 	for_each_zone (zone)
 		pcp_exit(zone);
 	zonelists_exit();

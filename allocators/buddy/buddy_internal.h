@@ -71,6 +71,8 @@ struct zonelist {
 /* Pages that did not come through percpu_pop() of a per-CPU list; see stats.c. */
 struct node_stats {
 	_Atomic uint64_t hit, miss, foreign, local, other, stalls;
+	_Atomic uint64_t pageoutruns, pgsteal_kswapd, pgsteal_direct, slabs_scanned,
+		purged_pages;
 } KMEM_CACHELINE_ALIGNED;
 
 #define GFP_ZONEMASK   (__GFP_DMA | __GFP_HIGHMEM)
@@ -104,6 +106,9 @@ struct buddy_reclaim_hooks {
 	void (*wake_kswapd)(int nid, unsigned int order);
 	unsigned long (*reclaim)(int nid, gfp_t gfp, unsigned int order);
 };
+/* Set while the calling thread reclaims: its requests are served below the marks. */
+extern __thread bool buddy_in_reclaim;
+
 /* Copies the hooks; NULL: none. No request may be under way. */
 void buddy_set_reclaim_hooks(const struct buddy_reclaim_hooks *hooks);
 

@@ -168,6 +168,14 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("pcp_drains", (double)s.pcp_drains, arg);
 	fn("alloc_stalls", (double)s.alloc_stalls, arg);
 	fn("kswapd_wakes", (double)s.kswapd_wakes, arg);
+	fn("pages_min", (double)s.pages_min, arg);
+	fn("pages_low", (double)s.pages_low, arg);
+	fn("pages_high", (double)s.pages_high, arg);
+	fn("pageoutrun", (double)s.pageoutrun, arg);
+	fn("pgsteal_kswapd", (double)s.pgsteal_kswapd, arg);
+	fn("pgsteal_direct", (double)s.pgsteal_direct, arg);
+	fn("slabs_scanned", (double)s.slabs_scanned, arg);
+	fn("purged_pages", (double)s.purged_pages, arg);
 	for (int i = 0; i < NR_NUMA_STAT_ITEMS; i++)
 		fn(numa_stat_name(i), (double)s.numa[i], arg);
 	for (int order = 0; order < MAX_ORDER; order++) {

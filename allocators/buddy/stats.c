@@ -76,6 +76,9 @@ static void add_zone_stats(struct zone *zone, struct buddy_stats *s)
 
 	s->total_pages += zone->end_pfn - zone->start_pfn;
 	s->free_pages += zone_free_pages(zone);
+	s->pages_min += zone->pages_min;
+	s->pages_low += zone->pages_low;
+	s->pages_high += zone->pages_high;
 	zone_count_blocks(zone, blocks);
 	for (unsigned int order = 0; order < MAX_ORDER; order++)
 		s->free_blocks[order] += blocks[order];
@@ -95,6 +98,11 @@ static void add_node_stats(const struct node_stats *node, struct buddy_stats *s)
 	s->numa[NUMA_LOCAL] += load(&node->local);
 	s->numa[NUMA_OTHER] += load(&node->other);
 	s->alloc_stalls += load(&node->stalls);
+	s->pageoutrun += load(&node->pageoutruns);
+	s->pgsteal_kswapd += load(&node->pgsteal_kswapd);
+	s->pgsteal_direct += load(&node->pgsteal_direct);
+	s->slabs_scanned += load(&node->slabs_scanned);
+	s->purged_pages += load(&node->purged_pages);
 }
 
 void buddy_stats(int nid, int zone_type, struct buddy_stats *stats)

@@ -24,6 +24,8 @@ struct buddy_config {
 	uint64_t pcp_high;	 /* a list of more pages than this gives up a batch */
 	uint64_t pcp_order_max;	 /* highest order that the lists hold */
 	uint64_t pcp_huge;	 /* blocks of 2 MiB on one CPU's list; 0: no such list */
+	bool kswapd;		 /* a background reclaimer per node */
+	uint64_t purge_ms;	 /* free huge pages go back to the system; 0: never */
 	int lower;		 /* enum buddy_lower */
 	int zonelist;		 /* 0: node order by distance, 1: the ring of Linux 2.4 */
 	uint64_t min_free_bytes; /* watermark "min" of all zones; 0: Linux's square-root
@@ -102,6 +104,10 @@ struct buddy_stats {
 	uint64_t pcp_pages;		 /* on per-CPU lists */
 	uint64_t pcp_refills, pcp_drains;
 	uint64_t alloc_stalls, kswapd_wakes;
+	uint64_t pages_min, pages_low, pages_high; /* watermarks */
+	/* As the kernel's vmstat names them: runs of kswapd; pages it reclaimed, and
+	 * requests did; pages that shrinkers were asked for. And pages purged. */
+	uint64_t pageoutrun, pgsteal_kswapd, pgsteal_direct, slabs_scanned, purged_pages;
 	uint64_t numa[NR_NUMA_STAT_ITEMS]; /* in pages */
 };
 /* nid NUMA_NO_NODE: of all nodes. zone MAX_NR_ZONES: of all zones; of a single zone the

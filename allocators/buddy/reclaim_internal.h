@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Between reclaim.c, kswapd.c and the slow path of allocation. */
+#ifndef KMEM_BUDDY_RECLAIM_INTERNAL_H
+#define KMEM_BUDDY_RECLAIM_INTERNAL_H
+
+#include "allocators/buddy/buddy_internal.h"
+
+#include <kmem/reclaim.h>
+
+/* One round over all shrinkers, priority 12 (a little) to 0 (everything). Returns how
+ * many pages they gave back. buddy_in_reclaim is set. */
+unsigned long shrink_node(int nid, gfp_t gfp, int priority);
+
+/* --- kswapd.c --- */
+
+/* What buddy_init() was asked for; starts the threads if memory is to be purged. */
+int kswapd_init(const struct buddy_config *config);
+/* Starts the threads unless they run, or are not wanted: 0, or -EAGAIN with a text. */
+int kswapd_start(void);
+/* Stops and joins them. No request may be under way. */
+void kswapd_exit(void);
+
+#endif /* KMEM_BUDDY_RECLAIM_INTERNAL_H */
