@@ -12,6 +12,7 @@
 
 bool os_percpu_use_rseq;
 ptrdiff_t os_rseq_offset;
+_Atomic uint64_t os_percpu_aborts;
 
 static unsigned int nr_cpus;
 

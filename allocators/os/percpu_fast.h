@@ -108,6 +108,8 @@ struct percpu_stacks {
  * __rseq_offset, kept here because reading another library's costs a load more; in
  * lock mode that of a dummy area of each thread, with CPU number -1. */
 extern bool os_percpu_use_rseq;
+/* Sequences that the kernel has restarted: preempted, migrated, signalled or stopped. */
+extern _Atomic uint64_t os_percpu_aborts;
 extern ptrdiff_t os_rseq_offset;
 
 /* Runs before main, and again harmlessly whenever someone needs it earlier. */
@@ -214,13 +216,15 @@ static KMEM_ALWAYS_INLINE struct rseq *percpu_rseq_area(void)
 	".byte 0x0f, 0xb9, 0x3d\n\t"              \
 	".long %c[sig]\n"                         \
 	"4:\n\t"                                  \
+	"lock incq %[aborts]\n\t"                 \
 	"jmp 6b\n\t"                              \
 	".popsection\n\t"
 
-#define PERCPU_RSEQ_INPUTS(s)                                                   \
-	[rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)), \
-		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),  \
-		[base] "m"((s)->base), [nr] "m"((s)->nr_cpus), [limit] "m"((s)->limit)
+#define PERCPU_RSEQ_INPUTS(s)                                                           \
+	[rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)),         \
+		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),          \
+		[base] "m"((s)->base), [nr] "m"((s)->nr_cpus), [limit] "m"((s)->limit), \
+		[aborts] "m"(os_percpu_aborts)
 
 static KMEM_ALWAYS_INLINE void *percpu_pop_rseq(const struct percpu_stacks *s)
 {

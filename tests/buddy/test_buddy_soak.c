@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Soak: threads that allocate on one CPU and free on another, more of them than there are
+ * CPUs and moved about all the time, so that sequences are restarted in the middle; every
+ * page is stamped with its owner. KMEM_SOAK_OPS sets the number of operations (10^9 has
+ * been run); as a test it does a few million.
+ */
+#include "tests/buddy/buddy_test.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+enum { NR_THREADS = 8, TABLE = 4096 };
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define OPS_DEFAULT 400000
+#else
+#define OPS_DEFAULT 8000000
+#endif
+
+static _Atomic(struct page *) table[TABLE];
+static _Atomic unsigned long wrong;
+static _Atomic bool done;
+static uint32_t *stamps; /* by pfn: who holds it, 0: nobody */
+static unsigned long ops_each;
+
+static pthread_t movers[NR_THREADS];
+static pthread_barrier_t worked;
+
+static void take(struct page *page, unsigned int order, uint32_t owner)
+{
+	_Atomic uint32_t *stamp = (_Atomic uint32_t *)&stamps[page_to_pfn(page)];
+
+	for (unsigned long i = 0; i < 1UL << order; i++) {
+		if (atomic_exchange_explicit(&stamp[i], owner, memory_order_relaxed) != 0)
+			atomic_fetch_add(&wrong, 1);
+	}
+}
+
+static void give(struct page *page, unsigned int order)
+{
+	_Atomic uint32_t *stamp = (_Atomic uint32_t *)&stamps[page_to_pfn(page)];
+
+	for (unsigned long i = 0; i < 1UL << order; i++) {
+		if (atomic_exchange_explicit(&stamp[i], 0, memory_order_relaxed) == 0)
+			atomic_fetch_add(&wrong, 1);
+	}
+	__free_pages(page, order);
+}
+
+static void *work(void *arg)
+{
+	uint32_t self = (uint32_t)(uintptr_t)arg + 1;
+	uint64_t random = self * 0x9e3779b97f4a7c15u;
+
+	for (unsigned long i = 0; i < ops_each; i++) {
+		unsigned int dice, order;
+		struct page *page, *old;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		dice = (unsigned int)(random >> 33);
+		order = dice % 64 == 0	? dice / 64 % 10
+			: dice % 4 == 0 ? dice / 4 % 4
+					: 0;
+		page = alloc_pages(GFP_NOWAIT, order);
+		if (page != NULL)
+			take(page, order, self);
+		if (dice % 8 < 5) { /* by the same thread, at once */
+			if (page != NULL)
+				give(page, order);
+			continue;
+		}
+		old = atomic_exchange_explicit(&table[dice / 8 % TABLE], page,
+					       memory_order_acq_rel);
+		if (old != NULL)
+			give(old, (unsigned int)page_block_order(old));
+	}
+	pthread_barrier_wait(&worked);
+	pthread_barrier_wait(&worked);
+	return NULL;
+}
+
+/* Pins threads now here, now there, and interrupts whatever sequence is under way. */
+static void *move(void *arg)
+{
+	unsigned int round = 0, cpus = os_nr_cpus();
+
+	(void)arg;
+	while (!atomic_load(&done)) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET(round / NR_THREADS % cpus, &set);
+		pthread_setaffinity_np(movers[round % NR_THREADS], sizeof(set), &set);
+		round++;
+		if (os_percpu_lockless())
+			os_restart_sequences();
+		if (round % 64 == 0)
+			drain_all_pages();
+		usleep(100);
+	}
+	return NULL;
+}
+
+static unsigned long wanted_ops(void)
+{
+	const char *text = getenv("KMEM_SOAK_OPS");
+
+	return text != NULL ? strtoul(text, NULL, 10) : OPS_DEFAULT;
+}
+
+static void soak(const char *options, unsigned long ops)
+{
+	uint64_t aborts = atomic_load(&os_percpu_aborts);
+	pthread_t mover;
+
+	mm_up(options);
+	capture_bugs(true);
+	stamps = calloc(kmem_nr_frames, sizeof(*stamps));
+	ops_each = ops / NR_THREADS;
+	atomic_store(&done, false);
+	for (uintptr_t i = 0; i < NR_THREADS; i++)
+		assert_int_equal(pthread_create(&movers[i], NULL, work, (void *)i), 0);
+	assert_int_equal(pthread_create(&mover, NULL, move, NULL), 0);
+	/* Threads end only when nobody moves them any more. */
+	pthread_barrier_wait(&worked);
+	atomic_store(&done, true);
+	pthread_join(mover, NULL);
+	pthread_barrier_wait(&worked);
+	for (int i = 0; i < NR_THREADS; i++)
+		pthread_join(movers[i], NULL);
+	for (int i = 0; i < TABLE; i++) {
+		struct page *page = atomic_exchange(&table[i], NULL);
+
+		if (page != NULL)
+			give(page, (unsigned int)page_block_order(page));
+	}
+	assert_int_equal(atomic_load(&wrong), 0);
+	assert_int_equal(reports, 0);
+	for (unsigned long pfn = 0; pfn < kmem_nr_frames; pfn++)
+		assert_int_equal(stamps[pfn], 0);
+	capture_bugs(false);
+	free(stamps);
+	mm_down();
+	aborts = atomic_load(&os_percpu_aborts) - aborts;
+	print_message("%lu operations, %lu sequences restarted\n", ops,
+		      (unsigned long)aborts);
+	/* Without restarts nothing has been shown. */
+	if (os_percpu_lockless())
+		assert_true(aborts > 0);
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	soak("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1", wanted_ops());
+}
+
+static void test_lists(void **state)
+{
+	(void)state;
+	soak("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=lists",
+	     wanted_ops() / 8);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_lists),
+	};
+	int failed;
+
+	pthread_barrier_init(&worked, NULL, NR_THREADS + 1);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	pthread_barrier_destroy(&worked);
+	return failed;
+}
