@@ -28,7 +28,8 @@
 struct request {
 	gfp_t gfp;
 	unsigned int order;
-	int nid; /* preferred node */
+	unsigned int kind; /* of blocks: the order and what the flags say */
+	int nid;	   /* preferred node */
 	const struct zonelist *zonelist;
 };
 
@@ -88,17 +89,17 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 
 	if (free <= needed && !memalloc)
 		return NULL;
-	if (zone_has_list(zone, rq->order) && (rq->gfp & __GFP_COLD) == 0) {
-		page = percpu_pop(&zone->pcp[rq->order]);
+	if (zone_has_list(zone, rq->kind) && (rq->gfp & __GFP_COLD) == 0) {
+		page = percpu_pop(&zone->pcp[rq->kind]);
 		if (page == NULL)
-			page = pcp_refill(zone, rq->order, mark);
+			page = pcp_refill(zone, rq->kind, mark);
 		if (page != NULL) {
 			count_popped_elsewhere(zone, rq->nid, rq->order);
 			return page;
 		}
 	}
 	/* No list; or what a refill brought was gone before we could take it. */
-	zone_take_blocks(zone, rq->order, mark, 1, &page);
+	zone_take_blocks(zone, rq->kind, mark, 1, &page);
 	if (page != NULL)
 		count_served(zone, rq->nid, 1UL << rq->order);
 	return page;
@@ -204,6 +205,13 @@ static struct page *find_block(const struct request *rq)
 	return reclaim_and_retry(rq);
 }
 
+static enum migratetype gfp_migratetype(gfp_t gfp)
+{
+	if ((gfp & __GFP_MOVABLE) != 0)
+		return MIGRATE_MOVABLE;
+	return (gfp & __GFP_RECLAIMABLE) != 0 ? MIGRATE_RECLAIMABLE : MIGRATE_UNMOVABLE;
+}
+
 static unsigned int gfp_zone_kind(gfp_t gfp)
 {
 	if ((gfp & __GFP_DMA) != 0)
@@ -218,6 +226,7 @@ struct page *alloc_pages_slow(int nid, gfp_t gfp, unsigned int order)
 
 	if (KMEM_UNLIKELY(alloc_check(nid, gfp, order) != 0))
 		return NULL;
+	rq.kind = kind_of(order, buddy.mobility ? gfp_migratetype(gfp) : 0);
 	if (nid == NUMA_NO_NODE)
 		rq.nid = numa_node_id();
 	if (KMEM_UNLIKELY(buddy_in_reclaim))

@@ -55,6 +55,12 @@ const struct kmem_option buddy_options[] = {
 	 .choices = lower_names,
 	 .help = "lower level: rows, a bitmap without a lock; lists, the free areas of Linux "
 		 "under the zone's lock"},
+	{.name = "mobility",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct buddy_config, mobility),
+	 .initial = "off",
+	 .help = "huge pages are opened for unmovable, reclaimable or movable blocks, so that "
+		 "what stays for good does not lie between what goes (lower=rows)"},
 	{.name = "zonelist",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct buddy_config, zonelist),
@@ -116,6 +122,10 @@ static int check_config(const struct buddy_config *config)
 	if (buddy.nr_frames != 0)
 		return kmem_error(-EBUSY, "the page allocator is already set up; call "
 					  "buddy_exit() first");
+	if (config->mobility && config->lower != BUDDY_ROWS)
+		return kmem_error(-EINVAL,
+				  "mobility=on needs lower=rows: free areas are not "
+				  "grouped by mobility");
 	if (config->pcp_order_max >= MAX_ORDER || config->pcp_batch < 1 ||
 	    config->pcp_batch > PCP_BATCH_MAX || config->pcp_high < 2)
 		return kmem_error(
@@ -146,7 +156,13 @@ int buddy_init(const struct buddy_config *config)
 	buddy.mem_map = kmem_mem_map;
 	buddy.block_zone = phys_memory.block_zone;
 	buddy.rows = config->lower == BUDDY_ROWS;
+	buddy.mobility = config->mobility;
 	buddy.pcp_orders = pcp_orders(config);
+	buddy.pcp_kinds = buddy.mobility && buddy.pcp_orders != 0 ? NR_KINDS
+								  : buddy.pcp_orders;
+	buddy.free_orders = buddy.mobility ? 0 : buddy.pcp_orders;
+	buddy.hit_mask = __GFP_WAIT | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM |
+			 (buddy.mobility ? 0 : __GFP_RECLAIMABLE | __GFP_MOVABLE);
 	for (int id = 0; id < phys_memory.nr_nodes * MAX_NR_ZONES; id++)
 		init_zone(&buddy_zones[id], id / MAX_NR_ZONES, id % MAX_NR_ZONES);
 	if (config->min_free_bytes >> PAGE_SHIFT > lowmem_pages() / 2)

@@ -10,6 +10,31 @@
 
 #include <kmem/page_alloc.h>
 
+/* What may happen to a page while it is in use (Linux 2.6.24); with option mobility. */
+enum migratetype {
+	MIGRATE_UNMOVABLE,
+	MIGRATE_RECLAIMABLE,
+	MIGRATE_MOVABLE,
+	MIGRATE_TYPES
+};
+
+/*
+ * A kind of blocks, for which there is a per-CPU list: the order in the lower four
+ * bits, the migrate type above. Without mobility grouping a kind is an order.
+ */
+#define KIND_SHIFT 4
+#define NR_KINDS   (MIGRATE_TYPES << KIND_SHIFT)
+
+static KMEM_ALWAYS_INLINE unsigned int kind_order(unsigned int kind)
+{
+	return kind & ((1u << KIND_SHIFT) - 1);
+}
+
+static KMEM_ALWAYS_INLINE unsigned int kind_of(unsigned int order, unsigned int type)
+{
+	return order | type << KIND_SHIFT;
+}
+
 /* Free blocks of one order; the newest is first, so that it is used first. */
 struct free_area {
 	struct page *first;
@@ -25,13 +50,15 @@ struct rows {
 	struct group_pair *pair; /* of the zone's first two groups */
 	row_word *row;		 /* of its first row */
 	unsigned int nr_groups, nr_words;
-	row_word *busy;	   /* not wholly free */
-	row_word *open;	   /* has room, but is not wholly free, and no CPU's own */
-	row_word *touched; /* used since its memory was last given back */
-	row_word *aged;	   /* found wholly free by the last round of purging */
-	char *current;	   /* per CPU: the number of its group for each class, plus one */
+	row_word *busy; /* not wholly free */
+	/* Has room, but is not wholly free, and no CPU's own: by the group's type. */
+	row_word *open[MIGRATE_TYPES];
+	_Atomic uint8_t *type; /* enum migratetype of what a group was last opened for */
+	row_word *touched;     /* used since its memory was last given back */
+	row_word *aged;	       /* found wholly free by the last round of purging */
+	char *current; /* per CPU: the number of its group for each class, plus one */
 	/* No word before this one had a free (an open) group a moment ago. */
-	_Atomic unsigned int free_from, open_from;
+	_Atomic unsigned int free_from, open_from[MIGRATE_TYPES];
 };
 
 struct zone {
@@ -39,9 +66,9 @@ struct zone {
 	_Atomic bool below_low; /* free_pages <= pages_low; written under lock, when it
 				   changes */
 	uint8_t nid;
-	uint8_t type;			     /* enum zone_type */
-	struct percpu_stacks pcp[MAX_ORDER]; /* orders below buddy.pcp_orders */
-	uint16_t pcp_batch[MAX_ORDER];	     /* blocks moved at a time */
+	uint8_t type;			    /* enum zone_type */
+	struct percpu_stacks pcp[NR_KINDS]; /* kinds below buddy.pcp_kinds */
+	uint16_t pcp_batch[MAX_ORDER];	    /* blocks moved at a time */
 	unsigned long start_pfn, end_pfn;
 	unsigned long pages_min, pages_low, pages_high;
 	struct rows rows; /* where buddy.rows; its pointers */
@@ -83,9 +110,13 @@ struct buddy {
 	struct page *mem_map;
 	unsigned long nr_frames; /* 0: not set up */
 	const uint8_t *block_zone;
-	unsigned int pcp_orders; /* orders with per-CPU lists: 0 .. this - 1 */
+	unsigned int pcp_orders;  /* orders with per-CPU lists: 0 .. this - 1 */
+	unsigned int free_orders; /* those whose list is known without the page's group */
 	unsigned int nr_nodes;
-	bool rows; /* the lower level: rows, or lists */
+	gfp_t hit_mask; /* flags that change nothing as long as a page is at hand */
+	bool rows;	/* the lower level: rows, or lists */
+	bool mobility;	/* blocks are grouped by migrate type */
+	unsigned int pcp_kinds;
 	/* First zone for a request without __GFP_DMA, without [0] and with [1] HIGHMEM.
 	 */
 	struct zone *preferred[MAX_NUMNODES][2];
@@ -122,9 +153,9 @@ static inline bool zone_present(const struct zone *zone)
 }
 
 /* All-zero where there are none at all. */
-static inline bool zone_has_list(const struct zone *zone, unsigned int order)
+static inline bool zone_has_list(const struct zone *zone, unsigned int kind)
 {
-	return zone->pcp[order].limit != 0;
+	return zone->pcp[kind].limit != 0;
 }
 
 static inline unsigned long zone_free_pages(const struct zone *zone)
@@ -197,10 +228,10 @@ static inline void stat_add(_Atomic uint64_t *counter, uint64_t n)
 /* --- lower.c: the lower level, whichever it is --- */
 
 /*
- * Takes up to n blocks of an order, but leaves at least `mark` pages free.
+ * Takes up to n blocks of a kind, but leaves at least `mark` pages free.
  * Their descriptors stay as they are: no flag is set. Returns how many.
  */
-size_t zone_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
+size_t zone_take_blocks(struct zone *zone, unsigned int kind, unsigned long mark,
 			size_t n, struct page **out);
 /* Gives n blocks of an order back, merging them with their buddies. */
 void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,
@@ -212,6 +243,9 @@ int zones_init_free(void);
 void zones_exit_free(void);
 /* Free blocks per order. */
 void zone_count_blocks(struct zone *zone, unsigned long *blocks);
+/* Kind of an allocated block of an order. */
+unsigned int zone_page_kind(const struct zone *zone, const struct page *page,
+			    unsigned int order);
 /* The page lies in a free block; a look at a moving target. */
 bool zone_page_free(struct zone *zone, unsigned long pfn);
 
@@ -240,9 +274,9 @@ unsigned long area_trim(struct zone *zone);
 int pcp_init(struct zone *zone, const struct buddy_config *config);
 void pcp_exit(struct zone *zone);
 /* For the caller, and a batch for this CPU's list. NULL: nothing above the mark. */
-struct page *pcp_refill(struct zone *zone, unsigned int order, unsigned long mark);
+struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark);
 /* The list was full: makes room for the block, which is marked PG_pcp. */
-void pcp_flush(struct zone *zone, unsigned int order, struct page *page);
+void pcp_flush(struct zone *zone, unsigned int kind, struct page *page);
 unsigned long zone_pcp_pages(const struct zone *zone);
 /* Empties all lists of a zone; returns how many pages they held. */
 unsigned long pcp_drain_zone(struct zone *zone);

@@ -56,7 +56,7 @@ size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
 	if (nid == NUMA_NO_NODE)
 		nid = numa_node_id();
 	zone = buddy.preferred[nid][(gfp & __GFP_HIGHMEM) != 0];
-	if ((gfp & (__GFP_DMA | __GFP_COLD)) == 0 && zone->nid == nid)
+	if ((gfp & ~(buddy.hit_mask | __GFP_THISNODE)) == 0 && zone->nid == nid)
 		got = take_preferred(zone, nid, order, n, pages);
 	while (got < n) {
 		pages[got] = alloc_pages_node(nid, each, order);
@@ -73,7 +73,8 @@ static void free_round(struct zone *zone, unsigned int order, size_t n,
 {
 	size_t kept = 0;
 
-	if (zone_has_list(zone, order))
+	/* By mobility they would have to be told apart first; the zone does that. */
+	if (zone_has_list(zone, order) && !buddy.mobility)
 		kept = percpu_push_batch(&zone->pcp[order], n, (void *const *)blocks);
 	if (kept < n)
 		zone_free_blocks(zone, order, n - kept, blocks + kept);

@@ -193,9 +193,11 @@ static int check_zone(const struct zone *zone)
 	struct list_walk walk = {.zone = zone};
 	int err = buddy.rows ? rows_check(zone) : check_lists(zone);
 
-	for (unsigned int order = 0; err == 0 && order < buddy.pcp_orders; order++) {
-		walk.order = order;
-		percpu_walk(&zone->pcp[order], check_list_entry, &walk);
+	for (unsigned int kind = 0; err == 0 && kind < buddy.pcp_kinds; kind++) {
+		if (!zone_has_list(zone, kind))
+			continue;
+		walk.order = kind_order(kind);
+		percpu_walk(&zone->pcp[kind], check_list_entry, &walk);
 		err = walk.err;
 	}
 	return err != 0 ? err : check_blocks(zone, walk.pages);

@@ -17,9 +17,9 @@ bool buddy_fork_freeze(void)
 	bool all = true;
 
 	for_each_zone (zone) {
-		for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-			if (zone->pcp[order].limit != 0)
-				all &= percpu_freeze(&zone->pcp[order]);
+		for (unsigned int kind = 0; kind < buddy.pcp_kinds; kind++) {
+			if (zone_has_list(zone, kind))
+				all &= percpu_freeze(&zone->pcp[kind]);
 		}
 	}
 	return all;
@@ -39,9 +39,9 @@ void buddy_fork_unlock(void)
 		spin_unlock(&zone->lock);
 	rows_fork_unlock();
 	for_each_zone (zone) {
-		for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-			if (zone->pcp[order].limit != 0)
-				percpu_thaw(&zone->pcp[order]);
+		for (unsigned int kind = 0; kind < buddy.pcp_kinds; kind++) {
+			if (zone_has_list(zone, kind))
+				percpu_thaw(&zone->pcp[kind]);
 		}
 	}
 	spin_unlock(&buddy_drain_lock);

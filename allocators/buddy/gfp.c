@@ -19,6 +19,11 @@ int gfp_check(gfp_t gfp)
 			  (__GFP_DMA | __GFP_HIGHMEM)))
 		return refuse(gfp,
 			      "__GFP_DMA and __GFP_HIGHMEM exclude each other; give one");
+	if (KMEM_UNLIKELY((gfp & (__GFP_RECLAIMABLE | __GFP_MOVABLE)) ==
+			  (__GFP_RECLAIMABLE | __GFP_MOVABLE)))
+		return refuse(gfp,
+			      "__GFP_RECLAIMABLE and __GFP_MOVABLE exclude each other; "
+			      "give one");
 	if (KMEM_LIKELY(retry == 0))
 		return 0;
 	if ((retry & (retry - 1)) != 0)

@@ -49,11 +49,11 @@ void zone_add_free(struct zone *zone, unsigned long pages)
 	zone_note_free(zone);
 }
 
-size_t zone_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,
+size_t zone_take_blocks(struct zone *zone, unsigned int kind, unsigned long mark,
 			size_t n, struct page **out)
 {
-	return buddy.rows ? rows_take(zone, order, mark, n, out)
-			  : area_take_blocks(zone, order, mark, n, out);
+	return buddy.rows ? rows_take(zone, kind, mark, n, out)
+			  : area_take_blocks(zone, kind_order(kind), mark, n, out);
 }
 
 void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,
@@ -99,6 +99,17 @@ void zone_count_blocks(struct zone *zone, unsigned long *blocks)
 	for (unsigned int order = 0; order < MAX_ORDER; order++)
 		blocks[order] = zone->free_area[order].nr_free;
 	spin_unlock(&zone->lock);
+}
+
+unsigned int zone_page_kind(const struct zone *zone, const struct page *page,
+			    unsigned int order)
+{
+	unsigned long at = (unsigned long)(page - buddy.mem_map) - zone->start_pfn;
+
+	if (KMEM_LIKELY(!buddy.mobility))
+		return order;
+	return kind_of(order, atomic_load_explicit(&zone->rows.type[at >> GROUP_ORDER],
+						   memory_order_relaxed));
 }
 
 bool zone_page_free(struct zone *zone, unsigned long pfn)

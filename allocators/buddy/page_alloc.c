@@ -58,9 +58,6 @@
 struct buddy buddy;
 struct zone buddy_zones[PHYS_NR_ZONE_IDS];
 
-/* Flags that change nothing as long as a page is at hand. */
-#define GFP_HIT_MASK (__GFP_WAIT | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM)
-
 /* A block of this CPU's list in the preferred zone, or NULL. lockless: a constant. */
 static KMEM_ALWAYS_INLINE struct page *pop_preferred(unsigned int nid, gfp_t gfp,
 						     unsigned int order, bool lockless)
@@ -91,7 +88,7 @@ struct page *alloc_pages(gfp_t gfp, unsigned int order)
 {
 	struct page *page;
 
-	if (KMEM_UNLIKELY((gfp & ~GFP_HIT_MASK) != 0 || order >= buddy.pcp_orders))
+	if (KMEM_UNLIKELY((gfp & ~buddy.hit_mask) != 0 || order >= buddy.pcp_orders))
 		return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
 	page = pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true);
 	if (KMEM_LIKELY(page != NULL))
@@ -109,7 +106,7 @@ struct page *alloc_pages_node(int nid, gfp_t gfp, unsigned int order)
 		return alloc_pages(gfp, order);
 	/* Only from the node itself: __GFP_THISNODE is kept, and the list counts a hit.
 	 */
-	if (KMEM_LIKELY((gfp & ~(GFP_HIT_MASK | __GFP_THISNODE)) == 0 &&
+	if (KMEM_LIKELY((gfp & ~(buddy.hit_mask | __GFP_THISNODE)) == 0 &&
 			order < buddy.pcp_orders && n < buddy.nr_nodes &&
 			buddy.preferred[n][(gfp & __GFP_HIGHMEM) != 0]->nid == n)) {
 		struct page *page = pop_preferred(n, gfp, order, true);
@@ -236,11 +233,14 @@ bool free_prepare(struct page *page, unsigned int order)
 static KMEM_NOINLINE void free_slow(struct zone *zone, struct page *page,
 				    unsigned int order)
 {
-	if (!zone_has_list(zone, order))
+	unsigned int kind = zone_page_kind(zone, page, order);
+
+	if (!zone_has_list(zone, kind))
 		zone_free_blocks(zone, order, 1, &page);
 	/* Lists with locks have not been tried yet: see percpu_try_push(). */
-	else if (os_percpu_lockless() || !percpu_push(&zone->pcp[order], page))
-		pcp_flush(zone, order, page);
+	else if ((os_percpu_lockless() && kind == order) ||
+		 !percpu_push(&zone->pcp[kind], page))
+		pcp_flush(zone, kind, page);
 }
 
 void __free_pages(struct page *page, unsigned int order)
@@ -250,7 +250,8 @@ void __free_pages(struct page *page, unsigned int order)
 	if (KMEM_UNLIKELY(!end_life(page, order)))
 		return;
 	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
-	if (KMEM_UNLIKELY(order >= buddy.pcp_orders ||
+	/* None where the page's group has to be looked at first. */
+	if (KMEM_UNLIKELY(order >= buddy.free_orders ||
 			  !percpu_try_push(&zone->pcp[order], page)))
 		free_slow(zone, page, order);
 }

@@ -51,8 +51,9 @@ static uint32_t pcp_limit(const struct zone *zone, const struct buddy_config *co
 #define PCP_BATCH_MIN 16
 
 static int init_list(struct zone *zone, const struct buddy_config *config,
-		     unsigned int order)
+		     unsigned int kind)
 {
+	unsigned int order = kind_order(kind);
 	uint32_t limit = pcp_limit(zone, config, order);
 	uint64_t batch = order > config->pcp_order_max ? limit / 2
 						       : config->pcp_batch >> order;
@@ -65,11 +66,11 @@ static int init_list(struct zone *zone, const struct buddy_config *config,
 		batch = limit / 2;
 	zone->pcp_batch[order] = batch < 1 ? 1 : (uint16_t)batch;
 	if (limit != 0)
-		return percpu_stacks_init(&zone->pcp[order], limit);
+		return percpu_stacks_init(&zone->pcp[kind], limit);
 	if (no_list.base == NULL && percpu_stacks_init(&no_list, 1) != 0)
 		return -ENOMEM;
-	zone->pcp[order] = no_list;
-	zone->pcp[order].limit = 0;
+	zone->pcp[kind] = no_list;
+	zone->pcp[kind].limit = 0;
 	return 0;
 }
 
@@ -81,8 +82,9 @@ int pcp_init(struct zone *zone, const struct buddy_config *config)
 	    percpu_counter_init(&zone->pcp_drains) != 0)
 		return kmem_error(-ENOMEM,
 				  "per-CPU counters cannot be allocated: no memory");
-	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-		if (init_list(zone, config, order) != 0)
+	for (unsigned int kind = 0; kind < buddy.pcp_kinds; kind++) {
+		if (kind_order(kind) < buddy.pcp_orders &&
+		    init_list(zone, config, kind) != 0)
 			return kmem_error(
 				-ENOMEM,
 				"per-CPU page lists cannot be allocated: no memory; "
@@ -93,53 +95,54 @@ int pcp_init(struct zone *zone, const struct buddy_config *config)
 
 void pcp_exit(struct zone *zone)
 {
-	for (unsigned int order = 0; order < MAX_ORDER; order++) {
-		if (zone->pcp[order].limit != 0)
-			percpu_stacks_destroy(&zone->pcp[order]);
+	for (unsigned int kind = 0; kind < NR_KINDS; kind++) {
+		if (zone->pcp[kind].limit != 0)
+			percpu_stacks_destroy(&zone->pcp[kind]);
 	}
 	percpu_stacks_destroy(&no_list);
 	percpu_counter_destroy(&zone->pcp_refills);
 	percpu_counter_destroy(&zone->pcp_drains);
 }
 
-struct page *pcp_refill(struct zone *zone, unsigned int order, unsigned long mark)
+struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark)
 {
 	struct page *batch[PCP_BATCH_MAX];
 	size_t n, pushed;
 
-	n = zone_take_blocks(zone, order, mark, zone->pcp_batch[order], batch);
+	n = zone_take_blocks(zone, kind, mark, zone->pcp_batch[kind_order(kind)], batch);
 	if (n == 0)
 		return NULL;
 	percpu_counter_add(&zone->pcp_refills, 1);
 	/* The list hands out the last one pushed, which is the lowest. */
-	pushed = percpu_push_batch_down(&zone->pcp[order], n, (void *const *)batch);
+	pushed = percpu_push_batch_down(&zone->pcp[kind], n, (void *const *)batch);
 	/* We may have moved to a CPU whose list is full. */
 	if (KMEM_UNLIKELY(pushed < n))
-		zone_free_blocks(zone, order, n - pushed, batch);
-	return percpu_pop(&zone->pcp[order]);
+		zone_free_blocks(zone, kind_order(kind), n - pushed, batch);
+	return percpu_pop(&zone->pcp[kind]);
 }
 
-void pcp_flush(struct zone *zone, unsigned int order, struct page *page)
+void pcp_flush(struct zone *zone, unsigned int kind, struct page *page)
 {
 	struct page *batch[PCP_BATCH_MAX + 1];
 	size_t n;
 
-	n = percpu_take_batch(&zone->pcp[order], zone->pcp_batch[order], (void **)batch);
+	n = percpu_take_batch(&zone->pcp[kind], zone->pcp_batch[kind_order(kind)],
+			      (void **)batch);
 	/* Fails only if we have moved to another CPU whose list is full too. */
-	if (!percpu_push(&zone->pcp[order], page))
+	if (!percpu_push(&zone->pcp[kind], page))
 		batch[n++] = page;
 	percpu_counter_add(&zone->pcp_drains, 1);
 	if (n != 0)
-		zone_free_blocks(zone, order, n, batch);
+		zone_free_blocks(zone, kind_order(kind), n, batch);
 }
 
 unsigned long zone_pcp_pages(const struct zone *zone)
 {
 	unsigned long pages = 0;
 
-	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-		if (zone->pcp[order].limit != 0)
-			pages += percpu_count(&zone->pcp[order]) << order;
+	for (unsigned int kind = 0; kind < buddy.pcp_kinds; kind++) {
+		if (zone->pcp[kind].limit != 0)
+			pages += percpu_count(&zone->pcp[kind]) << kind_order(kind);
 	}
 	return pages;
 }
@@ -175,12 +178,12 @@ unsigned long pcp_drain_zone(struct zone *zone)
 
 	if (!zone_present(zone))
 		return 0;
-	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
-		struct drain d = {.zone = zone, .order = order};
+	for (unsigned int kind = 0; kind < buddy.pcp_kinds; kind++) {
+		struct drain d = {.zone = zone, .order = kind_order(kind)};
 
-		if (zone->pcp[order].limit == 0)
+		if (zone->pcp[kind].limit == 0)
 			continue;
-		percpu_drain_all(&zone->pcp[order], false, drain_entry, &d);
+		percpu_drain_all(&zone->pcp[kind], false, drain_entry, &d);
 		drain_push_out(&d);
 		pages += d.pages;
 	}

@@ -31,6 +31,11 @@
  * the wrong group; a request that finds nothing by hints walks all groups before it
  * fails.
  *
+ * Mobility. With option mobility a group is opened for one migrate type, kept in a
+ * byte beside it, and each type has its own hint of open groups and its own groups
+ * per CPU; another type's group is used only when there is no free one left (Linux
+ * 2.6.24 does so with blocks of 4 MiB and free lists per type).
+ *
  * Locking: none. Each step on a group is atomic (rows_group.c, with the proof);
  * no other order is relied upon.
  *
@@ -131,23 +136,40 @@ static bool has_room(uint32_t state)
 	return state != 0 && state < GROUP_PAGES;
 }
 
+static unsigned int type_of(const struct rows *rows, unsigned int g)
+{
+	return atomic_load_explicit(&rows->type[g], memory_order_relaxed);
+}
+
+/* Its type may have changed since a bit was set: looks for all. */
+static void note_closed(struct rows *rows, unsigned int g)
+{
+	for (unsigned int type = 0; type < rows_types(); type++) {
+		if (hint_test(rows->open[type], g))
+			hint_clear(rows->open[type], g);
+	}
+}
+
 void rows_note_open(struct rows *rows, unsigned int g)
 {
+	unsigned int type;
+
 	if (!has_room(state_of(rows, g)))
 		return;
-	hint_set(rows->open, g);
-	lower_to(&rows->open_from, g / HINT_GROUPS);
+	type = type_of(rows, g);
+	hint_set(rows->open[type], g);
+	lower_to(&rows->open_from[type], g / HINT_GROUPS);
 }
 
 /* --- taking --- */
 
 /* Makes the group this CPU's own for the class; the former one is open to all. */
-static void adopt(struct rows *rows, enum rows_class class, unsigned int g)
+static void adopt(struct rows *rows, unsigned int class, unsigned int g)
 {
 	_Atomic uint32_t *current = rows_current(rows, os_cpu_id(), class);
 	uint32_t former;
 
-	hint_clear(rows->open, g);
+	note_closed(rows, g);
 	former = atomic_exchange(current, g + 1);
 	if (former != 0 && former != g + 1)
 		rows_note_open(rows, former - 1);
@@ -155,10 +177,24 @@ static void adopt(struct rows *rows, enum rows_class class, unsigned int g)
 
 struct find {
 	struct zone *zone;
-	unsigned int order;
+	unsigned int order, type;
 	size_t wanted, got;
 	struct page **out;
 };
+
+/* Which of a CPU's own groups a request uses. */
+static unsigned int own_of(const struct find *f)
+{
+	return f->type * NR_ROWS_CLASSES + class_of(f->order);
+}
+
+/* A wholly free group is opened for blocks of this type. */
+static void set_type(const struct find *f, unsigned int g)
+{
+	if (buddy.mobility)
+		atomic_store_explicit(&f->zone->rows.type[g], (uint8_t)f->type,
+				      memory_order_relaxed);
+}
 
 /* Takes what one group has; true when nothing more is wanted. */
 static bool find_in(struct find *f, unsigned int g)
@@ -187,35 +223,42 @@ static bool find_in(struct find *f, unsigned int g)
 static void find_in_own(struct find *f)
 {
 	struct rows *rows = &f->zone->rows;
-	enum rows_class class = class_of(f->order);
+	unsigned int class = own_of(f);
 	uint32_t own = atomic_load_explicit(rows_current(rows, os_cpu_id(), class),
 					    memory_order_relaxed);
 	uint32_t other;
+	size_t before;
 
 	if (own == 0 || find_in(f, own - 1))
 		return;
 	/* The other half of the pair: its state lies in the line that is here. */
 	other = (own - 1) ^ 1;
-	if (other < rows->nr_groups && state_of(rows, other) == 0 && find_in(f, other))
+	if (other >= rows->nr_groups || state_of(rows, other) != 0)
+		return;
+	before = f->got;
+	set_type(f, other);
+	find_in(f, other);
+	if (f->got != before)
 		adopt(rows, class, other);
 }
 
 /* The open groups, the lowest first. A class adopts the one that served it last. */
-static void find_in_open(struct find *f)
+static void find_in_open(struct find *f, unsigned int type)
 {
 	struct rows *rows = &f->zone->rows;
-	unsigned int start = atomic_load_explicit(&rows->open_from, memory_order_relaxed);
+	unsigned int start = atomic_load_explicit(&rows->open_from[type],
+						  memory_order_relaxed);
 	unsigned int tries = f->order == 0 ? UINT32_MAX : OPEN_TRIES;
 	bool none = true;
 
 	for (unsigned int w = start; w < rows->nr_words; w++) {
-		uint64_t open = atomic_load_explicit(&rows->open[w],
+		uint64_t open = atomic_load_explicit(&rows->open[type][w],
 						     memory_order_relaxed);
 
 		if (open != 0 && none) {
 			none = false;
 			if (w != start)
-				atomic_store_explicit(&rows->open_from, w,
+				atomic_store_explicit(&rows->open_from[type], w,
 						      memory_order_relaxed);
 		}
 		for (; open != 0; open &= open - 1) {
@@ -225,19 +268,19 @@ static void find_in_open(struct find *f)
 			bool done;
 
 			if (!has_room(state_of(rows, g))) {
-				hint_clear(rows->open, g);
+				hint_clear(rows->open[type], g);
 				rows_note_open(rows, g);
 				continue;
 			}
 			done = find_in(f, g);
 			if (f->got != before)
-				adopt(rows, class_of(f->order), g);
+				adopt(rows, own_of(f), g);
 			if (done || --tries == 0)
 				return;
 		}
 	}
 	if (none)
-		atomic_store_explicit(&rows->open_from, rows->nr_words,
+		atomic_store_explicit(&rows->open_from[type], rows->nr_words,
 				      memory_order_relaxed);
 }
 
@@ -294,9 +337,10 @@ static void use_free(struct find *f, unsigned int w, uint64_t free)
 		unsigned int g = w * HINT_GROUPS + (unsigned int)__builtin_ctzll(free);
 		size_t before = f->got;
 
+		set_type(f, g);
 		find_in(f, g);
 		if (f->got != before)
-			adopt(&f->zone->rows, class_of(f->order), g);
+			adopt(&f->zone->rows, own_of(f), g);
 	}
 }
 
@@ -332,7 +376,8 @@ static KMEM_COLD void find_anywhere(struct find *f)
 	struct rows *rows = &f->zone->rows;
 
 	atomic_store_explicit(&rows->free_from, 0, memory_order_relaxed);
-	atomic_store_explicit(&rows->open_from, 0, memory_order_relaxed);
+	for (unsigned int type = 0; type < rows_types(); type++)
+		atomic_store_explicit(&rows->open_from[type], 0, memory_order_relaxed);
 	if (f->order >= GROUP_ORDER) {
 		for (unsigned int w = 0; w < rows->nr_words && f->got < f->wanted; w++) {
 			uint64_t all = rows_word_mask(rows, w);
@@ -354,20 +399,28 @@ static void find_blocks(struct find *f)
 	if (f->order < GROUP_ORDER) {
 		find_in_own(f);
 		if (f->got < f->wanted)
-			find_in_open(f);
+			find_in_open(f, f->type);
 	}
 	if (f->got < f->wanted && f->order != GROUP_ORDER)
 		find_in_free(f, true);
 	if (f->got < f->wanted && f->order <= GROUP_ORDER)
 		find_in_free(f, false);
+	/* Only now where blocks of another type are: it will be a mixed group. */
+	for (unsigned int type = 0; f->order < GROUP_ORDER && type < rows_types();
+	     type++) {
+		if (f->got < f->wanted && type != f->type)
+			find_in_open(f, type);
+	}
 	if (KMEM_UNLIKELY(f->got < f->wanted))
 		find_anywhere(f);
 }
 
-size_t rows_take(struct zone *zone, unsigned int order, unsigned long mark, size_t n,
+size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
 		 struct page **out)
 {
-	struct find f = {.zone = zone, .order = order, .out = out};
+	unsigned int order = kind_order(kind);
+	struct find f = {
+		.zone = zone, .order = order, .type = kind >> KIND_SHIFT, .out = out};
 	_Atomic long *under_way = rows_enter();
 
 	f.wanted = zone_promise(zone, order, mark, n);
@@ -392,8 +445,7 @@ static void count_back(struct zone *zone, unsigned int g, unsigned int pages)
 	before = group_put(&group, pages);
 	if (before == pages) {
 		rows_note_busy(rows, g / HINT_GROUPS, group_bit(g));
-		if (hint_test(rows->open, g))
-			hint_clear(rows->open, g);
+		note_closed(rows, g);
 	} else if (before == GROUP_PAGES) {
 		rows_note_open(rows, g);
 	}
@@ -611,7 +663,7 @@ void rows_fork_unlock(void)
 
 /* --- set-up --- */
 
-enum { NR_HINTS = 4 };
+enum { NR_HINTS = 3 + MIGRATE_TYPES };
 
 static unsigned int zone_groups(const struct zone *zone)
 {
@@ -627,6 +679,11 @@ static size_t words(unsigned int groups)
 static size_t cpu_words(void)
 {
 	return os_nr_cpus() * (ROWS_CPU_BYTES / sizeof(row_word));
+}
+
+static size_t type_words(unsigned int groups)
+{
+	return KMEM_ALIGN_UP((size_t)groups, KMEM_CACHELINE) / sizeof(row_word);
 }
 
 static size_t pair_words(unsigned int groups)
@@ -652,10 +709,13 @@ static void init_zone(struct zone *zone, row_word **next)
 	rows->row = *next;
 	*next += (size_t)groups * GROUP_ROWS;
 	rows->busy = *next;
-	rows->open = rows->busy + rows->nr_words;
-	rows->touched = rows->open + rows->nr_words;
+	rows->touched = rows->busy + rows->nr_words;
 	rows->aged = rows->touched + rows->nr_words;
+	for (unsigned int type = 0; type < MIGRATE_TYPES; type++)
+		rows->open[type] = rows->aged + (type + 1) * rows->nr_words;
 	*next += hint_words(groups);
+	rows->type = (_Atomic uint8_t *)*next;
+	*next += type_words(groups);
 	rows->current = (char *)*next;
 	*next += cpu_words();
 	zone_add_free(zone, (unsigned long)groups << GROUP_ORDER);
@@ -671,7 +731,7 @@ int rows_init(void)
 		unsigned int groups = zone_groups(zone);
 
 		nr_words += (size_t)groups * GROUP_ROWS + pair_words(groups) +
-			    hint_words(groups) + cpu_words();
+			    hint_words(groups) + type_words(groups) + cpu_words();
 	}
 	memory.bytes = KMEM_ALIGN_UP(nr_words * sizeof(row_word), PAGE_SIZE);
 	memory.base = os_map_anon(memory.bytes);

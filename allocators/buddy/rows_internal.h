@@ -13,10 +13,20 @@ enum rows_class { ROWS_PAGE, ROWS_SMALL, ROWS_LARGE, NR_ROWS_CLASSES };
 /* What a CPU writes has a line of its own. */
 #define ROWS_CPU_BYTES KMEM_CACHELINE
 
+/* A CPU's own groups: one for each class and migrate type. */
+#define NR_OWN_GROUPS (NR_ROWS_CLASSES * MIGRATE_TYPES)
+_Static_assert(NR_OWN_GROUPS * sizeof(uint32_t) <= ROWS_CPU_BYTES, "they fill a line");
+
+/* Migrate types that are told apart. */
+static inline unsigned int rows_types(void)
+{
+	return buddy.mobility ? MIGRATE_TYPES : 1;
+}
+
 /* One bit per group, 64 groups (128 MiB) to a word. */
 #define HINT_GROUPS 64u
 
-size_t rows_take(struct zone *zone, unsigned int order, unsigned long mark, size_t n,
+size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
 		 struct page **out);
 void rows_free(struct zone *zone, unsigned int order, size_t n, struct page **blocks);
 /* rows_free() by a caller that has entered. */
@@ -93,7 +103,7 @@ static inline void hint_clear(row_word *hint, unsigned int g)
 }
 
 static inline _Atomic uint32_t *rows_current(const struct rows *rows, unsigned int cpu,
-					     enum rows_class class)
+					     unsigned int class)
 {
 	return (_Atomic uint32_t *)(rows->current + (size_t)cpu * ROWS_CPU_BYTES) + class;
 }

@@ -99,10 +99,19 @@ static int broken(const struct zone *zone, unsigned int g, const char *what)
 static bool is_somebodys_own(const struct rows *rows, unsigned int g)
 {
 	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
-		for (int class = 0; class < NR_ROWS_CLASSES; class ++) {
-			if (atomic_load(rows_current(rows, cpu, class)) == g + 1)
+		for (unsigned int own = 0; own < NR_OWN_GROUPS; own++) {
+			if (atomic_load(rows_current(rows, cpu, own)) == g + 1)
 				return true;
 		}
+	}
+	return false;
+}
+
+static bool is_open(const struct rows *rows, unsigned int g)
+{
+	for (unsigned int type = 0; type < rows_types(); type++) {
+		if (hint_test(rows->open[type], g))
+			return true;
 	}
 	return false;
 }
@@ -124,7 +133,7 @@ static int check_group(const struct zone *zone, unsigned int g, unsigned long *f
 		return broken(zone, g, "impossible state of a group");
 	if (taken != state)
 		return broken(zone, g, "used differs from the taken bits");
-	if (state != 0 && state < GROUP_PAGES && !hint_test(rows->open, g) &&
+	if (state != 0 && state < GROUP_PAGES && !is_open(rows, g) &&
 	    !is_somebodys_own(rows, g))
 		return broken(zone, g, "has room, but is neither open nor any CPU's own");
 	*free += GROUP_PAGES - state;

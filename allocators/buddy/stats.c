@@ -56,8 +56,14 @@ static void add_list_stats(const struct zone *zone, struct buddy_stats *s)
 	for (unsigned int order = 0; order < buddy.pcp_orders; order++) {
 		uint64_t missed = load(&zone->pcp_misses[order]);
 
-		for (unsigned int cpu = 0; cpu < zone->pcp[order].nr_cpus; cpu++) {
-			uint64_t pages = percpu_pops(&zone->pcp[order], cpu) << order;
+		for (unsigned int i = 0; i < os_nr_cpus() * MIGRATE_TYPES; i++) {
+			unsigned int cpu = i / MIGRATE_TYPES;
+			unsigned int kind = kind_of(order, i % MIGRATE_TYPES);
+			uint64_t pages;
+
+			if (!zone_has_list(zone, kind))
+				continue;
+			pages = percpu_pops(&zone->pcp[kind], cpu) << order;
 
 			s->numa[NUMA_HIT] += pages;
 			if (cpu_to_node(cpu) == zone->nid)

@@ -56,6 +56,8 @@ static void alloc_one(void)
 				      GFP_HIGHUSER,
 				      GFP_DMA,
 				      GFP_KERNEL | __GFP_COLD,
+				      GFP_KERNEL | __GFP_RECLAIMABLE,
+				      GFP_USER | __GFP_MOVABLE,
 				      GFP_NOWAIT | __GFP_MEMALLOC};
 	/* Small orders most of the time. */
 	unsigned int order = dice(4) != 0 ? dice(3) : dice(MAX_ORDER);
@@ -164,6 +166,7 @@ static const char *const setups[] = {
 	"memory=64M,dma=4M,highmem=16M,topology=numa:1 pu:1,lower=lists,min_free=256K",
 	"memory=64M,dma=0,highmem=0,topology=numa:2 pu:1,lower=lists,pcp=off",
 	"memory=64M,dma=4M,highmem=0,backing=private,topology=numa:1 pu:1,pcp_huge=2",
+	"memory=64M,dma=4M,highmem=0,topology=numa:1 pu:1,mobility=on,min_free=256K",
 	"memory=96M,dma=4M,highmem=16M,topology=numa:4 core:1 pu:1,min_free=1M",
 	"memory=64M,dma=0,highmem=0,topology=numa:2 pu:1,pcp_order_max=10,pcp_high=3000,zonelist=ring",
 	"memory=32M,dma=4M,highmem=4M,topology=numa:2 pu:1,pcp_high=2,pcp_batch=1",

@@ -27,6 +27,11 @@ typedef uint32_t gfp_t;
 	((gfp_t)0x2000u) /* ignore the watermarks: the reclaimer itself \
 			  */
 
+/* How a page may be got back, for grouping by mobility (Linux 2.6.24); at most one.
+ * Neither: not at all, until its holder frees it. */
+#define __GFP_RECLAIMABLE ((gfp_t)0x4000u) /* by a shrinker */
+#define __GFP_MOVABLE	  ((gfp_t)0x8000u) /* its contents can be moved, or swapped out */
+
 #define GFP_NOWAIT   ((gfp_t)0)
 #define GFP_ATOMIC   (__GFP_HIGH)
 #define GFP_KERNEL   (__GFP_WAIT)
@@ -34,15 +39,16 @@ typedef uint32_t gfp_t;
 #define GFP_HIGHUSER (__GFP_WAIT | __GFP_HIGHMEM)
 #define GFP_DMA	     (__GFP_DMA)
 
-#define __GFP_BITS_MASK ((gfp_t)0x3ff3u)
+#define __GFP_BITS_MASK ((gfp_t)0xfff3u)
 
 /* "Any node": the node of the calling CPU comes first. */
 #define NUMA_NO_NODE (-1)
 
 /*
  * Returns 0, or -EINVAL with an error text for unknown bits and for
- * combinations that contradict each other (DMA with HIGHMEM; NOFAIL, REPEAT
- * and NORETRY are mutually exclusive; NOFAIL, REPEAT, NORETRY need WAIT).
+ * combinations that contradict each other (DMA with HIGHMEM; RECLAIMABLE with
+ * MOVABLE; NOFAIL, REPEAT and NORETRY are mutually exclusive; NOFAIL, REPEAT, NORETRY
+ * need WAIT).
  */
 KMEM_API int gfp_check(gfp_t gfp);
 

@@ -24,6 +24,7 @@ struct buddy_config {
 	uint64_t pcp_high;	 /* a list of more pages than this gives up a batch */
 	uint64_t pcp_order_max;	 /* highest order that the lists hold */
 	uint64_t pcp_huge;	 /* blocks of 2 MiB on one CPU's list; 0: no such list */
+	bool mobility;		 /* groups of blocks by what can be done to them */
 	bool kswapd;		 /* a background reclaimer per node */
 	uint64_t purge_ms;	 /* free huge pages go back to the system; 0: never */
 	int lower;		 /* enum buddy_lower */
