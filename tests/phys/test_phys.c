@@ -5,6 +5,7 @@
 #include "tests/os/os_faults.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <kmem/error.h>
 #include <kmem/vmalloc.h>
 #include <setjmp.h>
@@ -333,6 +334,32 @@ static void test_every_system_call_fails_once(void **state)
 	}
 }
 
+/* Where the system allows it, advised memory comes in huge pages, and is reported. */
+static void test_hugepages(void **state)
+{
+	char mode[64] = "", *frames;
+	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, mode, sizeof(mode) - 1);
+
+	(void)state;
+	if (fd >= 0)
+		close(fd);
+	assert_int_equal(phys_hugepage_bytes(), 0);
+	up("memory=64M,highmem=0,backing=private,hugepages=never");
+	frames = pfn_to_virt(0);
+	memset(frames, 1, 8 << 20);
+	assert_int_equal(phys_hugepage_bytes(), 0);
+	down();
+	up("memory=64M,highmem=0,backing=private,hugepages=always");
+	frames = pfn_to_virt(0);
+	memset(frames, 1, 8 << 20);
+	n = n > 0 && strstr(mode, "[never]") == NULL ? (ssize_t)phys_hugepage_bytes() : 0;
+	/* Memory may be too fragmented for any. */
+	assert_in_range(n, 0, 8 << 20);
+	print_message("%zd KiB of 8192 in huge pages\n", n >> 10);
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_xml_topology),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_every_system_call_fails_once),
+		cmocka_unit_test(test_hugepages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,12 @@ extern KMEM_API const struct kmem_option phys_options[];
 KMEM_API int phys_init(const struct phys_config *config);
 KMEM_API void phys_exit(void);
 
+/*
+ * Bytes of the frames that lie in huge pages of the system now; 0 also where it does not
+ * tell. Reads /proc/self/smaps, some 100 us: not for a hot path.
+ */
+KMEM_API size_t phys_hugepage_bytes(void);
+
 KMEM_API int phys_nr_nodes(void);
 /* True when the nodes are not the machine's own: results must say so. */
 KMEM_API bool phys_is_simulated(void);
