@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The allocator `buddy`: the page allocator behind the common hooks. */
-#include "allocators/buddy/buddy_internal.h"
+#include "allocators/buddy/page_alloc_fast.h"
 
 #include <errno.h>
 #include <kmem/allocator.h>
@@ -49,26 +49,35 @@ static KMEM_ALWAYS_INLINE unsigned int order_for(size_t size, size_t align)
 	return get_order(size > align ? size : align);
 }
 
-static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
-		       int node)
+static KMEM_NOINLINE void *alloc_miss(unsigned int order, gfp_t gfp, int node)
 {
-	unsigned int order = order_for(size, align);
 	struct page *page;
 
-	(void)a;
 	if (KMEM_UNLIKELY((gfp & __GFP_HIGHMEM) != 0)) {
 		kmem_error(-EINVAL,
 			   "buddy hands out addresses, which __GFP_HIGHMEM pages do not "
 			   "have; use the allocator 'vmalloc'");
 		return NULL;
 	}
-	if (node == NUMA_NO_NODE)
-		page = alloc_pages(gfp, order);
-	else
-		page = alloc_pages_node(node, gfp, order);
+	page = alloc_pages_node(node, gfp, order);
 	return KMEM_LIKELY(page != NULL)
 		       ? pfn_to_virt((unsigned long)(page - buddy.mem_map))
 		       : NULL;
+}
+
+static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
+		       int node)
+{
+	unsigned int order = order_for(size, align);
+
+	(void)a;
+	if (KMEM_LIKELY(node == NUMA_NO_NODE && (gfp & __GFP_HIGHMEM) == 0)) {
+		struct page *page = alloc_pages_hit(gfp, order);
+
+		if (KMEM_LIKELY(page != NULL))
+			return pfn_to_virt((unsigned long)(page - buddy.mem_map));
+	}
+	return alloc_miss(order, gfp, node);
 }
 
 /* The size is not known, or does not say it all, or there is nothing to free. */
@@ -91,15 +100,15 @@ static void ops_free(struct allocator *a, void *ptr, size_t size)
 	unsigned long offset = (unsigned long)((const char *)ptr - kmem_direct_base);
 	unsigned long pfn = offset >> PAGE_SHIFT;
 	unsigned int order = get_order(size);
+	struct page *page = buddy.mem_map + pfn;
 
 	(void)a;
-	/* What the state is compared with, __free_pages() compares again; but the order
-	 * is not made to wait for it. Size 0 has no order, and never matches. */
-	if (KMEM_LIKELY((offset & ~PAGE_MASK) == 0 && pfn < buddy.nr_frames &&
-			page_state(buddy.mem_map + pfn) == allocated_state(order)))
-		__free_pages(buddy.mem_map + pfn, order);
-	else
+	/* Size 0 has no order, and never matches. */
+	if (KMEM_UNLIKELY((offset & ~PAGE_MASK) != 0 || pfn >= buddy.nr_frames ||
+			  !claim_block(page, order)))
 		free_unsized(ptr, size);
+	else if (KMEM_UNLIKELY(!free_claimed_hit(page, order)))
+		__free_claimed(page, order);
 }
 
 /* The hooks speak of addresses, the allocator of descriptors: converted in rounds. */

@@ -50,29 +50,13 @@
  * 2.4.22 and 2.6.28 mm/page_alloc.c; Bonwick & Adams, "Magazines and Vmem",
  * USENIX 2001, for batches in front of a lock.
  */
-#include "allocators/buddy/buddy_internal.h"
+#include "allocators/buddy/page_alloc_fast.h"
 
 #include <errno.h>
 #include <kmem/error.h>
 
 struct buddy buddy;
 struct zone buddy_zones[PHYS_NR_ZONE_IDS];
-
-/* A block of this CPU's list in the preferred zone, or NULL. lockless: a constant. */
-static KMEM_ALWAYS_INLINE struct page *pop_preferred(unsigned int nid, gfp_t gfp,
-						     unsigned int order, bool lockless)
-{
-	struct zone *zone = buddy.preferred[nid][(gfp & __GFP_HIGHMEM) != 0];
-	struct page *page;
-
-	if (KMEM_UNLIKELY(atomic_load_explicit(&zone->below_low, memory_order_relaxed)))
-		return NULL;
-	page = lockless ? percpu_try_pop(&zone->pcp[order])
-			: percpu_pop(&zone->pcp[order]);
-	if (KMEM_LIKELY(page != NULL))
-		prep_new_block(page, order);
-	return page;
-}
 
 /* The hit path where the lists have locks. */
 static KMEM_NOINLINE struct page *alloc_pages_locked(gfp_t gfp, unsigned int order)
@@ -86,14 +70,12 @@ static KMEM_NOINLINE struct page *alloc_pages_locked(gfp_t gfp, unsigned int ord
 /* No calls but those at the end: the hit path saves no registers. */
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 {
-	struct page *page;
+	struct page *page = alloc_pages_hit(gfp, order);
 
-	if (KMEM_UNLIKELY((gfp & ~buddy.hit_mask) != 0 || order >= buddy.pcp_orders))
-		return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
-	page = pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true);
 	if (KMEM_LIKELY(page != NULL))
 		return page;
-	if (KMEM_UNLIKELY(!os_percpu_lockless()))
+	if (KMEM_UNLIKELY(!os_percpu_lockless()) && (gfp & ~buddy.hit_mask) == 0 &&
+	    order < buddy.pcp_orders)
 		return alloc_pages_locked(gfp, order);
 	return alloc_pages_slow(NUMA_NO_NODE, gfp, order);
 }
@@ -201,40 +183,36 @@ static KMEM_ALWAYS_INLINE bool page_valid(const struct page *page)
 }
 _Static_assert(sizeof(struct page) == 1 << 5, "page_valid() shifts by this");
 
-static KMEM_ALWAYS_INLINE bool end_life(struct page *page, unsigned int order)
+/* The block was allocated, but is mapped: puts it back. */
+static bool refuse_mapped(struct page *page, unsigned int order)
 {
-	uint64_t allocated = allocated_state(order);
-
-	if (KMEM_UNLIKELY(!page_valid(page))) {
-		report_bad_page(page, order);
+	if (KMEM_LIKELY(atomic_load_explicit(&page->_mapcount, memory_order_relaxed) ==
+			0))
 		return false;
-	}
-	/* An impossible order matches no state. */
-	if (KMEM_UNLIKELY(!atomic_compare_exchange_strong(&page->state, &allocated,
-							  freed_state(order))) &&
-	    !free_unusual(page, order))
-		return false;
-	if (KMEM_UNLIKELY(atomic_load_explicit(&page->_mapcount, memory_order_relaxed) !=
-			  0)) {
-		report_refused(page, order);
-		atomic_store_explicit(&page->state, allocated_state(order),
-				      memory_order_release);
-		return false;
-	}
+	report_refused(page, order);
+	atomic_store_explicit(&page->state, allocated_state(order), memory_order_release);
 	return true;
 }
 
 bool free_prepare(struct page *page, unsigned int order)
 {
-	return end_life(page, order);
+	if (KMEM_UNLIKELY(!page_valid(page))) {
+		report_bad_page(page, order);
+		return false;
+	}
+	if (!claim_block(page, order) && !free_unusual(page, order))
+		return false;
+	return !refuse_mapped(page, order);
 }
 
-/* Not for the list, a list with locks, or no room on it. */
-static KMEM_NOINLINE void free_slow(struct zone *zone, struct page *page,
-				    unsigned int order)
+/* Not for the list, a list with locks, or no room on it; or it is mapped. */
+KMEM_NOINLINE void __free_claimed(struct page *page, unsigned int order)
 {
+	struct zone *zone = pfn_zone((unsigned long)(page - buddy.mem_map));
 	unsigned int kind = zone_page_kind(zone, page, order);
 
+	if (refuse_mapped(page, order))
+		return;
 	if (!zone_has_list(zone, kind))
 		zone_free_blocks(zone, order, 1, &page);
 	/* Lists with locks have not been tried yet: see percpu_try_push(). */
@@ -245,15 +223,14 @@ static KMEM_NOINLINE void free_slow(struct zone *zone, struct page *page,
 
 void __free_pages(struct page *page, unsigned int order)
 {
-	struct zone *zone;
-
-	if (KMEM_UNLIKELY(!end_life(page, order)))
+	if (KMEM_UNLIKELY(!page_valid(page))) {
+		report_bad_page(page, order);
 		return;
-	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
-	/* None where the page's group has to be looked at first. */
-	if (KMEM_UNLIKELY(order >= buddy.free_orders ||
-			  !percpu_try_push(&zone->pcp[order], page)))
-		free_slow(zone, page, order);
+	}
+	if (KMEM_UNLIKELY(!claim_block(page, order)) && !free_unusual(page, order))
+		return;
+	if (KMEM_UNLIKELY(!free_claimed_hit(page, order)))
+		__free_claimed(page, order);
 }
 
 void get_page(struct page *page)
