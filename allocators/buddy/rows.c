@@ -50,35 +50,10 @@
  * bits say.
  */
 #include "allocators/buddy/rows_internal.h"
-#include "allocators/os/os_mem.h"
 
-#include <errno.h>
 #include <kmem/error.h>
-#include <string.h>
-
-/* Open groups that a request of more than a page looks at before it breaks a whole
- * one: bounds its time to about a microsecond, and leaves few gaps unused. */
-#define OPEN_TRIES 32
-
-/* All zones' words in one mapping. */
-static struct {
-	char *base;
-	size_t bytes;
-} memory;
-
-static enum rows_class class_of(unsigned int order)
-{
-	if (order == 0)
-		return ROWS_PAGE;
-	return order <= 3 ? ROWS_SMALL : ROWS_LARGE;
-}
 
 /* --- hints --- */
-
-static uint32_t state_of(const struct rows *rows, unsigned int g)
-{
-	return rows_group_state(rows, g);
-}
 
 static void lower_to(_Atomic unsigned int *from, unsigned int word)
 {
@@ -94,7 +69,7 @@ static uint64_t busy_of(const struct rows *rows, unsigned int w, uint64_t mask)
 	for (; mask != 0; mask &= mask - 1) {
 		unsigned int bit = (unsigned int)__builtin_ctzll(mask);
 
-		if (state_of(rows, w * HINT_GROUPS + bit) != 0)
+		if (rows_group_state(rows, w * HINT_GROUPS + bit) != 0)
 			busy |= (uint64_t)1 << bit;
 	}
 	return busy;
@@ -116,13 +91,7 @@ void rows_note_busy(struct rows *rows, unsigned int w, uint64_t mask)
 	} while (busy != noted);
 }
 
-static uint64_t group_bit(unsigned int g)
-{
-	return (uint64_t)1 << g % HINT_GROUPS;
-}
-
-/* Wholly free groups of one word are used. */
-static void note_taken(struct rows *rows, unsigned int w, uint64_t mask)
+void rows_note_taken(struct rows *rows, unsigned int w, uint64_t mask)
 {
 	if ((~atomic_load_explicit(&rows->touched[w], memory_order_relaxed) & mask) != 0)
 		atomic_fetch_or(&rows->touched[w], mask);
@@ -131,18 +100,12 @@ static void note_taken(struct rows *rows, unsigned int w, uint64_t mask)
 	rows_note_busy(rows, w, mask);
 }
 
-static bool has_room(uint32_t state)
-{
-	return state != 0 && state < GROUP_PAGES;
-}
-
 static unsigned int type_of(const struct rows *rows, unsigned int g)
 {
 	return atomic_load_explicit(&rows->type[g], memory_order_relaxed);
 }
 
-/* Its type may have changed since a bit was set: looks for all. */
-static void note_closed(struct rows *rows, unsigned int g)
+void rows_note_closed(struct rows *rows, unsigned int g)
 {
 	for (unsigned int type = 0; type < rows_types(); type++) {
 		if (hint_test(rows->open[type], g))
@@ -154,282 +117,11 @@ void rows_note_open(struct rows *rows, unsigned int g)
 {
 	unsigned int type;
 
-	if (!has_room(state_of(rows, g)))
+	if (!rows_has_room(rows_group_state(rows, g)))
 		return;
 	type = type_of(rows, g);
 	hint_set(rows->open[type], g);
 	lower_to(&rows->open_from[type], g / HINT_GROUPS);
-}
-
-/* --- taking --- */
-
-/* Makes the group this CPU's own for the class; the former one is open to all. */
-static void adopt(struct rows *rows, unsigned int class, unsigned int g)
-{
-	_Atomic uint32_t *current = rows_current(rows, os_cpu_id(), class);
-	uint32_t former;
-
-	note_closed(rows, g);
-	former = atomic_exchange(current, g + 1);
-	if (former != 0 && former != g + 1)
-		rows_note_open(rows, former - 1);
-}
-
-struct find {
-	struct zone *zone;
-	unsigned int order, type;
-	size_t wanted, got;
-	struct page **out;
-};
-
-/* Which of a CPU's own groups a request uses. */
-static unsigned int own_of(const struct find *f)
-{
-	return f->type * NR_ROWS_CLASSES + class_of(f->order);
-}
-
-/* A wholly free group is opened for blocks of this type. */
-static void set_type(const struct find *f, unsigned int g)
-{
-	if (buddy.mobility)
-		atomic_store_explicit(&f->zone->rows.type[g], (uint8_t)f->type,
-				      memory_order_relaxed);
-}
-
-/* Takes what one group has; true when nothing more is wanted. */
-static bool find_in(struct find *f, unsigned int g)
-{
-	struct rows *rows = &f->zone->rows;
-	struct group group = rows_group(f->zone, g);
-	bool was_free = false;
-
-	if (f->order <= ROW_ORDER) {
-		f->got += group_take(&group, f->order, f->wanted - f->got,
-				     f->out + f->got, &was_free);
-	} else {
-		while (f->got < f->wanted) {
-			struct page *page = group_take_rows(&group, f->order, &was_free);
-
-			if (page == NULL)
-				break;
-			f->out[f->got++] = page;
-		}
-	}
-	if (was_free)
-		note_taken(rows, g / HINT_GROUPS, group_bit(g));
-	return f->got == f->wanted;
-}
-
-static void find_in_own(struct find *f)
-{
-	struct rows *rows = &f->zone->rows;
-	unsigned int class = own_of(f);
-	uint32_t own = atomic_load_explicit(rows_current(rows, os_cpu_id(), class),
-					    memory_order_relaxed);
-	uint32_t other;
-	size_t before;
-
-	if (own == 0 || find_in(f, own - 1))
-		return;
-	/* The other half of the pair: its state lies in the line that is here. */
-	other = (own - 1) ^ 1;
-	if (other >= rows->nr_groups || state_of(rows, other) != 0)
-		return;
-	before = f->got;
-	set_type(f, other);
-	find_in(f, other);
-	if (f->got != before)
-		adopt(rows, class, other);
-}
-
-/* The open groups, the lowest first. A class adopts the one that served it last. */
-static void find_in_open(struct find *f, unsigned int type)
-{
-	struct rows *rows = &f->zone->rows;
-	unsigned int start = atomic_load_explicit(&rows->open_from[type],
-						  memory_order_relaxed);
-	unsigned int tries = f->order == 0 ? UINT32_MAX : OPEN_TRIES;
-	bool none = true;
-
-	for (unsigned int w = start; w < rows->nr_words; w++) {
-		uint64_t open = atomic_load_explicit(&rows->open[type][w],
-						     memory_order_relaxed);
-
-		if (open != 0 && none) {
-			none = false;
-			if (w != start)
-				atomic_store_explicit(&rows->open_from[type], w,
-						      memory_order_relaxed);
-		}
-		for (; open != 0; open &= open - 1) {
-			unsigned int g = w * HINT_GROUPS +
-					 (unsigned int)__builtin_ctzll(open);
-			size_t before = f->got;
-			bool done;
-
-			if (!has_room(state_of(rows, g))) {
-				hint_clear(rows->open[type], g);
-				rows_note_open(rows, g);
-				continue;
-			}
-			done = find_in(f, g);
-			if (f->got != before)
-				adopt(rows, own_of(f), g);
-			if (done || --tries == 0)
-				return;
-		}
-	}
-	if (none)
-		atomic_store_explicit(&rows->open_from[type], rows->nr_words,
-				      memory_order_relaxed);
-}
-
-/* Groups of the word that are wholly free; pairs: the first of two that both are. */
-static uint64_t free_groups(const struct rows *rows, unsigned int w, bool pairs)
-{
-	uint64_t free = ~atomic_load_explicit(&rows->busy[w], memory_order_relaxed) &
-			rows_word_mask(rows, w);
-
-	return pairs ? row_starts(~free, 1) : free;
-}
-
-/*
- * Whole groups of word w that are in `free`; in pairs where both halves are free and
- * wanted, for that is one step instead of two.
- */
-static void take_whole(struct find *f, unsigned int w, uint64_t free)
-{
-	struct rows *rows = &f->zone->rows;
-	uint64_t taken = 0;
-
-	while (free != 0 && f->got < f->wanted) {
-		unsigned int bit = (unsigned int)__builtin_ctzll(free), half = bit & 1;
-		_Atomic uint64_t *pair = &rows->pair[(w * HINT_GROUPS + bit) / 2].state;
-		struct page *page = buddy.mem_map +
-				    rows_first_pfn(f->zone, w * HINT_GROUPS + bit);
-		uint64_t both = (uint64_t)3 << bit;
-
-		if (f->order > GROUP_ORDER) {
-			if (pair_take_whole(pair, PAIR_WHOLE)) {
-				taken |= both;
-				f->out[f->got++] = page;
-			}
-		} else if (half == 0 && (free & both) == both &&
-			   f->wanted - f->got >= 2 && pair_take_whole(pair, PAIR_WHOLE)) {
-			taken |= both;
-			f->out[f->got++] = page;
-			f->out[f->got++] = page + GROUP_PAGES;
-			free &= ~both;
-		} else if (pair_take_whole(pair, (uint64_t)GROUP_WHOLE << 32 * half)) {
-			taken |= (uint64_t)1 << bit;
-			f->out[f->got++] = page;
-		}
-		free &= ~((uint64_t)1 << bit);
-	}
-	if (taken != 0)
-		note_taken(rows, w, taken);
-}
-
-/* Blocks from wholly free groups of word w, each of which becomes the CPU's own. */
-static void use_free(struct find *f, unsigned int w, uint64_t free)
-{
-	for (; free != 0 && f->got < f->wanted; free &= free - 1) {
-		unsigned int g = w * HINT_GROUPS + (unsigned int)__builtin_ctzll(free);
-		size_t before = f->got;
-
-		set_type(f, g);
-		find_in(f, g);
-		if (f->got != before)
-			adopt(&f->zone->rows, own_of(f), g);
-	}
-}
-
-/* The lowest wholly free groups, or only those with a wholly free neighbour. */
-static void find_in_free(struct find *f, bool pairs)
-{
-	struct rows *rows = &f->zone->rows;
-	unsigned int start = atomic_load_explicit(&rows->free_from, memory_order_relaxed);
-	bool none = true;
-
-	for (unsigned int w = start; w < rows->nr_words; w++) {
-		uint64_t free = free_groups(rows, w, pairs);
-
-		/* Words without any free group are not looked at again. */
-		if (none && free_groups(rows, w, false) != 0) {
-			none = false;
-			if (w != start)
-				atomic_store_explicit(&rows->free_from, w,
-						      memory_order_relaxed);
-		}
-		if (f->order >= GROUP_ORDER)
-			take_whole(f, w, free);
-		else
-			use_free(f, w, free);
-		if (f->got == f->wanted)
-			return;
-	}
-}
-
-/* Hints may lag: looks at everything. */
-static KMEM_COLD void find_anywhere(struct find *f)
-{
-	struct rows *rows = &f->zone->rows;
-
-	atomic_store_explicit(&rows->free_from, 0, memory_order_relaxed);
-	for (unsigned int type = 0; type < rows_types(); type++)
-		atomic_store_explicit(&rows->open_from[type], 0, memory_order_relaxed);
-	if (f->order >= GROUP_ORDER) {
-		for (unsigned int w = 0; w < rows->nr_words && f->got < f->wanted; w++) {
-			uint64_t all = rows_word_mask(rows, w);
-
-			take_whole(f, w,
-				   f->order > GROUP_ORDER ? all & 0x5555555555555555u
-							  : all);
-		}
-		return;
-	}
-	for (unsigned int g = 0; g < rows->nr_groups; g++) {
-		if (state_of(rows, g) < GROUP_PAGES && find_in(f, g))
-			return;
-	}
-}
-
-static void find_blocks(struct find *f)
-{
-	if (f->order < GROUP_ORDER) {
-		find_in_own(f);
-		if (f->got < f->wanted)
-			find_in_open(f, f->type);
-	}
-	if (f->got < f->wanted && f->order != GROUP_ORDER)
-		find_in_free(f, true);
-	if (f->got < f->wanted && f->order <= GROUP_ORDER)
-		find_in_free(f, false);
-	/* Only now where blocks of another type are: it will be a mixed group. */
-	for (unsigned int type = 0; f->order < GROUP_ORDER && type < rows_types();
-	     type++) {
-		if (f->got < f->wanted && type != f->type)
-			find_in_open(f, type);
-	}
-	if (KMEM_UNLIKELY(f->got < f->wanted))
-		find_anywhere(f);
-}
-
-size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
-		 struct page **out)
-{
-	unsigned int order = kind_order(kind);
-	struct find f = {
-		.zone = zone, .order = order, .type = kind >> KIND_SHIFT, .out = out};
-	_Atomic long *under_way = rows_enter();
-
-	f.wanted = zone_promise(zone, order, mark, n);
-	if (f.wanted != 0)
-		find_blocks(&f);
-	if (f.got < f.wanted)
-		zone_add_free(zone, (f.wanted - f.got) << order);
-	rows_leave(under_way);
-	return f.got;
 }
 
 /* --- giving back --- */
@@ -444,8 +136,8 @@ static void count_back(struct zone *zone, unsigned int g, unsigned int pages)
 		return;
 	before = group_put(&group, pages);
 	if (before == pages) {
-		rows_note_busy(rows, g / HINT_GROUPS, group_bit(g));
-		note_closed(rows, g);
+		rows_note_busy(rows, g / HINT_GROUPS, rows_group_bit(g));
+		rows_note_closed(rows, g);
 	} else if (before == GROUP_PAGES) {
 		rows_note_open(rows, g);
 	}
@@ -610,149 +302,4 @@ void rows_split(struct zone *zone, struct page *page, unsigned int order)
 		group_split(&group);
 	}
 	rows_leave(under_way);
-}
-
-/* --- under way, or not --- */
-
-static _Atomic bool gate_closed;
-static char *gate_counts; /* per CPU; NULL: no fork will come */
-
-static _Atomic long *gate_count(unsigned int cpu)
-{
-	return (_Atomic long *)(gate_counts + (size_t)cpu * ROWS_CPU_BYTES);
-}
-
-_Atomic long *rows_enter(void)
-{
-	_Atomic long *count;
-
-	if (gate_counts == NULL)
-		return NULL;
-	for (;;) {
-		count = gate_count(os_cpu_id());
-		atomic_fetch_add(count, 1);
-		if (KMEM_LIKELY(!atomic_load(&gate_closed)))
-			return count;
-		atomic_fetch_sub(count, 1);
-		while (atomic_load(&gate_closed))
-			sched_yield();
-	}
-}
-
-void rows_leave(_Atomic long *count)
-{
-	if (count != NULL)
-		atomic_fetch_sub(count, 1);
-}
-
-void rows_fork_lock(void)
-{
-	if (gate_counts == NULL)
-		return;
-	atomic_store(&gate_closed, true);
-	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
-		while (atomic_load(gate_count(cpu)) != 0)
-			sched_yield();
-	}
-}
-
-void rows_fork_unlock(void)
-{
-	atomic_store(&gate_closed, false);
-}
-
-/* --- set-up --- */
-
-enum { NR_HINTS = 3 + MIGRATE_TYPES };
-
-static unsigned int zone_groups(const struct zone *zone)
-{
-	return (unsigned int)((zone->end_pfn - zone->start_pfn) >> GROUP_ORDER);
-}
-
-static size_t words(unsigned int groups)
-{
-	return (groups + HINT_GROUPS - 1) / HINT_GROUPS;
-}
-
-/* A line for each CPU. */
-static size_t cpu_words(void)
-{
-	return os_nr_cpus() * (ROWS_CPU_BYTES / sizeof(row_word));
-}
-
-static size_t type_words(unsigned int groups)
-{
-	return KMEM_ALIGN_UP((size_t)groups, KMEM_CACHELINE) / sizeof(row_word);
-}
-
-static size_t pair_words(unsigned int groups)
-{
-	return groups / 2 * (sizeof(struct group_pair) / sizeof(row_word));
-}
-
-/* In whole cache lines, so that a group's bits are one line. */
-static size_t hint_words(unsigned int groups)
-{
-	return KMEM_ALIGN_UP(NR_HINTS * words(groups), KMEM_CACHELINE / sizeof(row_word));
-}
-
-static void init_zone(struct zone *zone, row_word **next)
-{
-	struct rows *rows = &zone->rows;
-	unsigned int groups = zone_groups(zone);
-
-	rows->nr_groups = groups;
-	rows->nr_words = (unsigned int)words(groups);
-	rows->pair = (struct group_pair *)*next;
-	*next += pair_words(groups);
-	rows->row = *next;
-	*next += (size_t)groups * GROUP_ROWS;
-	rows->busy = *next;
-	rows->touched = rows->busy + rows->nr_words;
-	rows->aged = rows->touched + rows->nr_words;
-	for (unsigned int type = 0; type < MIGRATE_TYPES; type++)
-		rows->open[type] = rows->aged + (type + 1) * rows->nr_words;
-	*next += hint_words(groups);
-	rows->type = (_Atomic uint8_t *)*next;
-	*next += type_words(groups);
-	rows->current = (char *)*next;
-	*next += cpu_words();
-	zone_add_free(zone, (unsigned long)groups << GROUP_ORDER);
-}
-
-int rows_init(void)
-{
-	bool gate = phys_memory.backing == PHYS_PRIVATE;
-	size_t nr_words = gate ? cpu_words() : 0;
-	row_word *next;
-
-	for_each_zone (zone) {
-		unsigned int groups = zone_groups(zone);
-
-		nr_words += (size_t)groups * GROUP_ROWS + pair_words(groups) +
-			    hint_words(groups) + type_words(groups) + cpu_words();
-	}
-	memory.bytes = KMEM_ALIGN_UP(nr_words * sizeof(row_word), PAGE_SIZE);
-	memory.base = os_map_anon(memory.bytes);
-	if (memory.base == NULL)
-		return kmem_error(-ENOMEM,
-				  "bitmaps of %zu KiB cannot be mapped: no memory; "
-				  "lower memory",
-				  memory.bytes >> 10);
-	next = (row_word *)memory.base;
-	for_each_zone (zone) {
-		if (zone_present(zone))
-			init_zone(zone, &next);
-	}
-	gate_counts = gate ? (char *)next : NULL;
-	return 0;
-}
-
-void rows_exit(void)
-{
-	gate_counts = NULL;
-	if (memory.base != NULL)
-		os_unmap(memory.base, memory.bytes);
-	memset(&memory, 0, sizeof(memory));
 }

@@ -77,6 +77,17 @@ static inline struct group rows_group(const struct zone *zone, unsigned int g)
 			      .base = buddy.mem_map + rows_first_pfn(zone, g)};
 }
 
+static inline uint64_t rows_group_bit(unsigned int g)
+{
+	return (uint64_t)1 << g % HINT_GROUPS;
+}
+
+/* Used in part. */
+static inline bool rows_has_room(uint32_t state)
+{
+	return state != 0 && state < GROUP_PAGES;
+}
+
 /* The bits of a hint's word that stand for a group. */
 static inline uint64_t rows_word_mask(const struct rows *rows, unsigned int w)
 {
@@ -111,6 +122,11 @@ static inline _Atomic uint32_t *rows_current(const struct rows *rows, unsigned i
 /* States of the groups of word w in `mask` have changed from or to 0: brings the hint in
  * line. */
 void rows_note_busy(struct rows *rows, unsigned int w, uint64_t mask);
+/* The same, for wholly free groups that are now used. */
+void rows_note_taken(struct rows *rows, unsigned int w, uint64_t mask);
+/* The group is not for others any more. Its type may have changed since its bit was set:
+ * looks for all types. */
+void rows_note_closed(struct rows *rows, unsigned int g);
 /* The group has room again for whoever looks for some. */
 void rows_note_open(struct rows *rows, unsigned int g);
 
