@@ -220,6 +220,11 @@ static void test_fork(void **state)
 	pid_t child;
 
 	(void)state;
+#if defined(__SANITIZE_THREAD__)
+	print_message(
+		"ThreadSanitizer starts no threads in the child of a threaded program\n");
+	skip();
+#endif
 	up("backing=private," MEMORY);
 	for (int i = 0; i < 5000; i++)
 		cache_add(alloc_page(GFP_KERNEL));
