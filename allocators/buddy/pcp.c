@@ -48,6 +48,8 @@ static uint32_t pcp_limit(const struct zone *zone, const struct buddy_config *co
 	return high < 2 ? 2 : (uint32_t)high;
 }
 
+/* Blocks in a batch of an order above 0, where the list has room for twice as many: a
+ * batch costs some five locked instructions whatever its size. */
 #define PCP_BATCH_MIN 16
 
 static int init_list(struct zone *zone, const struct buddy_config *config,
@@ -58,10 +60,8 @@ static int init_list(struct zone *zone, const struct buddy_config *config,
 	uint64_t batch = order > config->pcp_order_max ? limit / 2
 						       : config->pcp_batch >> order;
 
-	/* A batch of few blocks would not pay for its locked instructions. */
 	if (batch < PCP_BATCH_MIN && order != 0)
 		batch = PCP_BATCH_MIN;
-
 	if (batch > limit / 2)
 		batch = limit / 2;
 	zone->pcp_batch[order] = batch < 1 ? 1 : (uint16_t)batch;

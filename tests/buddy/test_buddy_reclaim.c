@@ -21,8 +21,9 @@ enum { CACHE_MAX = 1 << 16 };
 static struct {
 	pthread_mutex_t lock;
 	struct page *page[CACHE_MAX];
-	size_t first, n;
-	unsigned long scans;
+	size_t first;
+	_Atomic size_t n; /* written under lock */
+	_Atomic unsigned long scans;
 	bool allocates; /* while it scans */
 } cache = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
