@@ -51,7 +51,7 @@ const struct kmem_option buddy_options[] = {
 	{.name = "lower",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct buddy_config, lower),
-	 .initial = "rows",
+	 .initial = "lists",
 	 .choices = lower_names,
 	 .help = "lower level: rows, a bitmap without a lock; lists, the free areas of Linux "
 		 "under the zone's lock"},
@@ -126,6 +126,10 @@ static int check_config(const struct buddy_config *config)
 		return kmem_error(-EINVAL,
 				  "mobility=on needs lower=rows: free areas are not "
 				  "grouped by mobility");
+	if (config->purge_ms != 0 && (config->lower != BUDDY_ROWS || !config->kswapd))
+		return kmem_error(-EINVAL,
+				  "purge_ms needs lower=rows and kswapd=on; trim gives "
+				  "memory back without them");
 	if (config->pcp_order_max >= MAX_ORDER || config->pcp_batch < 1 ||
 	    config->pcp_batch > PCP_BATCH_MAX || config->pcp_high < 2)
 		return kmem_error(

@@ -3,7 +3,7 @@
  */
 #include "tests/buddy/buddy_test.h"
 
-#define MEMORY "memory=64M,dma=0,highmem=0,topology=numa:1 pu:1"
+#define MEMORY "memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows"
 
 enum { NR_PAGES = 12000 };
 
@@ -73,10 +73,15 @@ static void test_fallback(void **state)
 static void test_refused(void **state)
 {
 	(void)state;
-	configure(MEMORY ",mobility=on,lower=lists");
+	configure(
+		"memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,mobility=on,lower=lists");
 	assert_int_equal(phys_init(&test_config.phys), 0);
 	assert_int_equal(buddy_init(&test_config.buddy), -EINVAL);
 	assert_non_null(strstr(kmem_last_error(), "needs lower=rows"));
+	test_config.buddy.mobility = false;
+	test_config.buddy.purge_ms = 10;
+	assert_int_equal(buddy_init(&test_config.buddy), -EINVAL);
+	assert_non_null(strstr(kmem_last_error(), "needs lower=rows and kswapd=on"));
 	phys_exit();
 	kmem_options_release(test_groups, &test_config);
 	assert_int_equal(gfp_check(__GFP_MOVABLE | __GFP_RECLAIMABLE), -EINVAL);

@@ -161,15 +161,15 @@ static void run(const char *options, unsigned int steps)
 }
 
 static const char *const setups[] = {
-	"memory=64M,dma=4M,highmem=16M,topology=numa:1 pu:1,min_free=256K",
-	"memory=64M,dma=4M,highmem=16M,topology=numa:1 pu:1,pcp=off",
+	"memory=64M,dma=4M,highmem=16M,topology=numa:1 pu:1,min_free=256K,lower=rows",
+	"memory=64M,dma=4M,highmem=16M,topology=numa:1 pu:1,pcp=off,lower=rows",
 	"memory=64M,dma=4M,highmem=16M,topology=numa:1 pu:1,lower=lists,min_free=256K",
 	"memory=64M,dma=0,highmem=0,topology=numa:2 pu:1,lower=lists,pcp=off",
-	"memory=64M,dma=4M,highmem=0,backing=private,topology=numa:1 pu:1,pcp_huge=2",
-	"memory=64M,dma=4M,highmem=0,topology=numa:1 pu:1,mobility=on,min_free=256K",
-	"memory=96M,dma=4M,highmem=16M,topology=numa:4 core:1 pu:1,min_free=1M",
-	"memory=64M,dma=0,highmem=0,topology=numa:2 pu:1,pcp_order_max=10,pcp_high=3000,zonelist=ring",
-	"memory=32M,dma=4M,highmem=4M,topology=numa:2 pu:1,pcp_high=2,pcp_batch=1",
+	"memory=64M,dma=4M,highmem=0,backing=private,topology=numa:1 pu:1,pcp_huge=2,lower=rows",
+	"memory=64M,dma=4M,highmem=0,topology=numa:1 pu:1,mobility=on,min_free=256K,lower=rows",
+	"memory=96M,dma=4M,highmem=16M,topology=numa:4 core:1 pu:1,min_free=1M,lower=rows",
+	"memory=64M,dma=0,highmem=0,topology=numa:2 pu:1,pcp_order_max=10,pcp_high=3000,zonelist=ring,lower=rows",
+	"memory=32M,dma=4M,highmem=4M,topology=numa:2 pu:1,pcp_high=2,pcp_batch=1,lower=rows",
 };
 
 static void test_model(void **state)

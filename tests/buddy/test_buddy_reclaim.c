@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MEMORY "memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,min_free=4M"
+#define MEMORY "memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,min_free=4M,lower=rows"
 
 enum { CACHE_MAX = 1 << 16 };
 
@@ -152,6 +152,9 @@ static void test_direct_reclaim(void **state)
 	struct buddy_stats s;
 
 	(void)state;
+	fill_past_memory("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,min_free=4M,"
+			 "kswapd=off,lower=lists");
+	down();
 	fill_past_memory(MEMORY ",kswapd=off");
 	s = all_stats();
 	assert_int_equal(s.pageoutrun, 0);
@@ -195,7 +198,7 @@ static void test_purge_by_age(void **state)
 	char *idle, *busy;
 
 	(void)state;
-	mm_up("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,purge_ms=20");
+	mm_up("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,purge_ms=20,lower=rows");
 	page = alloc_pages(GFP_KERNEL, 9);
 	idle = pfn_to_virt(page_to_pfn(page));
 	memset(idle, 1, PAGE_SIZE << 9);

@@ -157,8 +157,9 @@ static void test_rows(void **state)
 	(void)state;
 	/* Without restarts nothing has been shown; a busy machine may bring few. */
 	for (int round = 0; round < 20 && aborts == 0; round++) {
-		aborts = soak("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1",
-			      wanted_ops());
+		aborts = soak(
+			"memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows",
+			wanted_ops());
 		if (!os_percpu_lockless())
 			return;
 	}

@@ -140,14 +140,14 @@ static void stress(const char *options)
 static void test_plenty(void **state)
 {
 	(void)state;
-	stress("memory=256M,dma=4M,highmem=0,topology=numa:2 core:1 pu:1");
+	stress("memory=256M,dma=4M,highmem=0,topology=numa:2 core:1 pu:1,lower=rows");
 }
 
 /* So little memory that lists are drained and nodes fall back all the time. */
 static void test_scarce(void **state)
 {
 	(void)state;
-	stress("memory=8M,dma=0,highmem=0,topology=numa:2 core:1 pu:1,min_free=128K");
+	stress("memory=8M,dma=0,highmem=0,topology=numa:2 core:1 pu:1,min_free=128K,lower=rows");
 }
 
 static void test_free_areas(void **state)
@@ -159,7 +159,7 @@ static void test_free_areas(void **state)
 static void test_without_lists(void **state)
 {
 	(void)state;
-	stress("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off");
+	stress("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,lower=rows");
 }
 
 /* With locks, too, a free goes onto the list and takes no batch off it. */
@@ -168,7 +168,7 @@ static void test_lists_with_locks(void **state)
 	struct page *pages[32];
 
 	(void)state;
-	mm_up("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1");
+	mm_up("memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows");
 	for (int round = 0; round < 100; round++) {
 		for (int i = 0; i < 32; i++) {
 			pages[i] = alloc_pages(GFP_KERNEL, 0);

@@ -114,10 +114,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const setups[] = {
-		"memory=32M,dma=4M,highmem=8M,topology=numa:2 pu:1,min_free=128K",
-		"memory=16M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,min_free=64K",
+		"memory=32M,dma=4M,highmem=8M,topology=numa:2 pu:1,min_free=128K,lower=rows",
+		"memory=16M,dma=0,highmem=0,topology=numa:1 pu:1,pcp=off,min_free=64K,lower=rows",
 		"memory=16M,dma=4M,highmem=0,topology=numa:1 pu:1,lower=lists,min_free=64K",
-		"memory=32M,dma=4M,highmem=4M,topology=numa:3 pu:1,pcp_order_max=10",
+		"memory=32M,dma=4M,highmem=4M,topology=numa:3 pu:1,pcp_order_max=10,lower=rows",
 	};
 	static const struct kmem_option_group groups[] = {
 		{phys_options, offsetof(struct config, phys)},
