@@ -237,22 +237,6 @@ void cell_memory(struct memory_usage *usage)
 	usage->pss_bytes -= own < usage->pss_bytes ? own : usage->pss_bytes;
 }
 
-/* A handful of system calls, where cell_memory() walks all mappings. */
-static uint64_t cell_resident_bytes(void)
-{
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	unsigned long long resident = 0, shared = 0;
-	char line[128];
-	ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	line[n > 0 ? n : 0] = '\0';
-	if (sscanf(line, "%*u %llu %llu", &resident, &shared) != 2 || resident < shared)
-		return 0;
-	return (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void create_allocator(struct cell *cell)
 {
 	const struct workload_ops *workload = cell->run.workload;
@@ -265,7 +249,6 @@ static void create_allocator(struct cell *cell)
 	};
 
 	cell_memory(&cell->before);
-	cell->resident_bytes_before = cell_resident_bytes();
 	cell->run.allocator = allocator_new(cell->allocator_spec, &env);
 	if (cell->run.allocator == NULL)
 		cell_fail(kmem_last_error());
@@ -307,14 +290,16 @@ static void do_prepare(struct cell *cell, const char *arguments)
 static void do_warm(struct cell *cell, const char *arguments)
 {
 	uint64_t ns = strtoull(arguments, NULL, 10), resident;
+	struct memory_usage usage;
 	struct cell_slice best;
 
 	if (cell->slices == NULL)
 		cell_slices_begin(cell);
 	best = cell_slices_warm_up(cell, ns);
-	resident = cell_resident_bytes();
-	resident -= cell->resident_bytes_before < resident ? cell->resident_bytes_before
-							   : resident;
+	cell_memory(&usage);
+	resident = usage.rss_bytes > cell->before.rss_bytes
+			   ? usage.rss_bytes - cell->before.rss_bytes
+			   : 0;
 	reply(cell, "warm %llu %llu %llu\n", (unsigned long long)best.ops,
 	      (unsigned long long)best.real_ns, (unsigned long long)resident);
 }

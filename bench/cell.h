@@ -81,7 +81,6 @@ struct cell {
 
 	/* memory: the harness's own arenas are already subtracted */
 	struct memory_usage before, live, final;
-	uint64_t resident_bytes_before; /* the quick figure: cell_resident_bytes() */
 	uint64_t peak_bytes;
 
 	struct memory_course

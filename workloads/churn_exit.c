@@ -35,6 +35,8 @@
 #define BLOCKS_IN_HAND 64u
 /* Growth of fewer threads than these is that of a page here and there. */
 #define THREADS_FOR_GROWTH 100u
+/* Of each worker, before a probed pass looks at memory first. */
+#define THREADS_TO_SETTLE 32u
 
 struct churn_params {
 	uint64_t blocks_per_thread;
@@ -174,8 +176,8 @@ static int churn_setup(struct workload_run *run)
 	return 0;
 }
 
-/* Once a pass, when all threads are set up. */
-static void note_begin(struct churn_shared *shared)
+/* Once a pass, when all threads are set up and so many short-lived ones have ended. */
+static void note_begin(struct churn_shared *shared, uint64_t ended)
 {
 	uint64_t none = 0, rss;
 
@@ -184,7 +186,7 @@ static void note_begin(struct churn_shared *shared)
 	rss = resident_bytes();
 	if (atomic_compare_exchange_strong(&shared->rss_begin, &none, rss))
 		atomic_store(&shared->threads_begin,
-			     atomic_load(&shared->threads_started));
+			     atomic_load(&shared->threads_started) + ended);
 }
 
 static int churn_thread_setup(struct worker *w)
@@ -206,7 +208,7 @@ static int churn_thread_setup(struct worker *w)
 	/* The last one to be set up: reading memory is no part of what is timed. */
 	if (w->probe == NULL &&
 	    atomic_fetch_add(&shared->set_up, 1) + 1 == w->run->threads)
-		note_begin(shared);
+		note_begin(shared, 0);
 	return 0;
 }
 
@@ -256,12 +258,15 @@ static void churn_step_plain(struct worker *w)
 	churn_quantum(w, churn_life_plain);
 }
 
-/* Probed passes are not timed as a whole: here, what starts with the pass is counted out,
- * such as the sampler's thread. */
+/*
+ * Probed passes are not timed as a whole, and may be the first of their process: what comes
+ * once is counted out, such as the sampler's thread and the allocator's first heaps. The
+ * other threads are as far as this one, give or take a quantum.
+ */
 static void churn_step_probed(struct worker *w)
 {
-	if (KMEM_UNLIKELY(w->ops == 0))
-		note_begin(w->run->shared);
+	if (KMEM_UNLIKELY(w->ops >= THREADS_TO_SETTLE))
+		note_begin(w->run->shared, w->ops * w->run->threads);
 	churn_quantum(w, churn_life_probed);
 }
 
