@@ -156,6 +156,7 @@ static bool run_rotation(struct campaign *c, const struct block_cells *b,
 		.ops = c->plan->ops,
 		.threads = reference->threads,
 		.timeout_s = c->plan->timeout_s,
+		.footprint_bytes = reference->footprint_bytes,
 		.cpu = c->cpu,
 		.seed = plan_draw(c->plan, block, DRAW_ROUNDS + reference->group),
 	};

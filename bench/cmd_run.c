@@ -34,7 +34,7 @@ static const char help[] =
 	"      --baseline NAME    whose ratio counts (glibc, else the first allocator)\n"
 	"      --method METHOD    slices, or plain: one process after another, timed by\n"
 	"                         Google Benchmark; 10 blocks unless --precision is reached\n"
-	"      --time S           seconds of a cell's throughput pass (0.025; plain: 0.1)\n"
+	"      --time S           seconds of a cell's throughput pass (0.02; plain: 0.1)\n"
 	"      --slice-time S     seconds of a slice (0.0005, more for large working sets)\n"
 	"      --latency-time S   seconds of its latency pass (half of --time)\n"
 	"      --memory-time S    seconds of its memory pass (as --latency-time; 0: none)\n"

@@ -8,10 +8,10 @@
  *   baseline = glibc
  *   method = slices            ; or plain
  *   layout = random            ; or fixed
- *   time_s = 0.025             ; a cell's throughput pass
+ *   time_s = 0.02              ; a cell's throughput pass
  *   slice_time_s = 0.0005
- *   latency_time_s = 0.0125
- *   memory_time_s = 0.0125
+ *   latency_time_s = 0.01
+ *   memory_time_s = 0.01
  *   timeout_s = 60
  *   seed = 1
  *   allocators = slab,glibc    ; default of sections without their own

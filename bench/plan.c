@@ -12,8 +12,8 @@
 #include "bench/cli.h"
 #include "workloads/harness/rng_fast.h"
 
-/* Long enough for 50 slices; Google Benchmark wants more to calibrate itself. */
-#define TIME_SLICES_S 0.025
+/* Long enough for 40 slices; Google Benchmark wants more to calibrate itself. */
+#define TIME_SLICES_S 0.02
 #define TIME_PLAIN_S  0.1
 #define PRECISION_PCT 1.0
 

@@ -91,7 +91,7 @@ static const struct rotation_member *pace_maker(const struct rotation *r)
 /*
  * A large working set needs more: the pace is to be that of filled caches. Returns the
  * length of the lead-in. The reference decides it for all: it holds what the workload
- * keeps live, while some allocators touch megabytes of their own once and never again.
+ * keeps live.
  */
 static double warm_up(struct rotation *r)
 {
@@ -101,7 +101,8 @@ static double warm_up(struct rotation *r)
 	for (size_t i = 0; i < r->count && !runner_interrupted; i++)
 		warm_up_one(&r->members[i], WARM_UP_S);
 	pace = pace_maker(r);
-	lead_in_s = rotation_lead_in_s(pace != NULL ? pace->resident_bytes : 0);
+	lead_in_s = rotation_lead_in_s(rotation_working_set(
+		pace != NULL ? pace->resident_bytes : 0, r->settings->footprint_bytes));
 	if (WARM_UP_LEAD_INS * lead_in_s > WARM_UP_S) {
 		for (size_t i = 0; i < r->count && !runner_interrupted; i++)
 			warm_up_one(&r->members[i], WARM_UP_LEAD_INS * lead_in_s);

@@ -28,9 +28,10 @@ struct rotation_settings {
 	double slice_s; /* of the reference; 0: rotation_slice_s() */
 	uint64_t ops;	/* of a thread, in place of time_s; 0: by time */
 	unsigned int threads;
-	double timeout_s; /* of each process */
-	int cpu;	  /* of the first worker, where the coordinator waits; -1: any */
-	uint64_t seed;	  /* of the order in the rounds */
+	double timeout_s;	  /* of each process */
+	uint64_t footprint_bytes; /* about what the workload keeps live; 0: not known */
+	int cpu;       /* of the first worker, where the coordinator waits; -1: any */
+	uint64_t seed; /* of the order in the rounds */
 };
 
 struct rotation_member {
@@ -67,8 +68,15 @@ struct rotation {
 /* Runs it, and fills each member's entry. False when interrupted. */
 bool rotation_run(struct rotation *r);
 
-/* How long the lead-in of each slice must be where the reference holds so much memory. */
-double rotation_lead_in_s(uint64_t resident_bytes);
+/*
+ * What a slice goes through, bytes: what the process holds, but at most four times what
+ * the workload keeps live, and 64 KiB. Some allocators touch megabytes of their own when
+ * they start, and never again.
+ */
+uint64_t rotation_working_set(uint64_t resident_bytes, uint64_t footprint_bytes);
+
+/* How long the lead-in of each slice must be for so large a working set. */
+double rotation_lead_in_s(uint64_t working_set_bytes);
 
 /* How long a slice should be after such a lead-in: half a millisecond, or a quarter of
  * the lead-in, which has to be paid anyway. */

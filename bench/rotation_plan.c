@@ -32,9 +32,16 @@
 /* One reference serves many variants; beyond a dozen a round gets long for drift. */
 #define ALIVE_MAX 10u
 
-double rotation_lead_in_s(uint64_t resident_bytes)
+uint64_t rotation_working_set(uint64_t resident_bytes, uint64_t footprint_bytes)
 {
-	return fmin(LEAD_IN_S + (double)resident_bytes * 1e-6 * LEAD_IN_S_PER_MB,
+	uint64_t most = 4 * footprint_bytes + 65536;
+
+	return footprint_bytes == 0 || resident_bytes < most ? resident_bytes : most;
+}
+
+double rotation_lead_in_s(uint64_t working_set_bytes)
+{
+	return fmin(LEAD_IN_S + (double)working_set_bytes * 1e-6 * LEAD_IN_S_PER_MB,
 		    LEAD_IN_S_MAX);
 }
 

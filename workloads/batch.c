@@ -70,6 +70,13 @@ static void draw_order(struct rng *rng, enum batch_order order, uint32_t *v, uin
 		rng_shuffle_u32(rng, v, n);
 }
 
+static uint64_t batch_footprint(const struct workload_run *run)
+{
+	const struct batch_params *params = run->params;
+
+	return params->n_blocks * run->size_bytes * run->threads;
+}
+
 static int batch_thread_setup(struct worker *w)
 {
 	const struct batch_params *params = w->run->params;
@@ -138,6 +145,7 @@ static const struct workload_ops batch_workload = {
 	.size_max_bytes = (uint64_t)1 << 30,
 	.default_threads = "1",
 	.default_touch = TOUCH_ENDS,
+	.footprint = batch_footprint,
 	.thread_setup = batch_thread_setup,
 	.step = batch_step_plain,
 	.step_probed = batch_step_probed,

@@ -259,9 +259,9 @@ static void churn_step_plain(struct worker *w)
 }
 
 /*
- * Probed passes are not timed as a whole, and may be the first of their process: what comes
- * once is counted out, such as the sampler's thread and the allocator's first heaps. The
- * other threads are as far as this one, give or take a quantum.
+ * Probed passes are not timed as a whole, and may be the first of their process: what
+ * comes once is counted out, such as the sampler's thread and the allocator's first
+ * heaps. The other threads are as far as this one, give or take a quantum.
  */
 static void churn_step_probed(struct worker *w)
 {

@@ -73,6 +73,14 @@ static const struct kmem_option larson_options[] = {
 
 static const struct kmem_option_group larson_groups[] = {{larson_options, 0}, {NULL, 0}};
 
+static uint64_t larson_footprint(const struct workload_run *run)
+{
+	const struct larson_params *params = run->params;
+	uint64_t mean = (params->size_min_bytes + params->size_max_bytes) / 2;
+
+	return params->slots * mean * run->threads;
+}
+
 static uint32_t larson_draw(struct rng *rng, const void *arg)
 {
 	const struct larson_params *params = arg;
@@ -175,6 +183,7 @@ static const struct workload_ops larson_workload = {
 	.default_touch = TOUCH_ENDS,
 	.validate = larson_validate,
 	.size_max = larson_size_max,
+	.footprint = larson_footprint,
 	.thread_setup = larson_thread_setup,
 	.step = larson_step_plain,
 	.step_probed = larson_step_probed,

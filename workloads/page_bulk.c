@@ -61,6 +61,11 @@ static uint64_t blocks_per_thread(const struct workload_run *run)
 	return params->bulk_bytes / run->threads / run->size_bytes;
 }
 
+static uint64_t page_bulk_footprint(const struct workload_run *run)
+{
+	return ((const struct page_bulk_params *)run->params)->bulk_bytes;
+}
+
 static int page_bulk_validate(const struct workload_run *run)
 {
 	const struct page_bulk_params *params = run->params;
@@ -150,6 +155,7 @@ static const struct workload_ops page_bulk_workload = {
 	.default_threads = "1",
 	.default_touch = TOUCH_NONE,
 	.validate = page_bulk_validate,
+	.footprint = page_bulk_footprint,
 	.thread_setup = page_bulk_thread_setup,
 	.step = page_bulk_step_plain,
 	.step_probed = page_bulk_step_probed,

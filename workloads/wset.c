@@ -2,6 +2,7 @@
 /* wset: a working set of mixed sizes, one random block of it replaced at a time. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 
 #include <kmem/error.h>
 
@@ -92,6 +93,17 @@ static uint64_t wset_size_max(const struct workload_run *run)
 	return ((const struct wset_params *)run->params)->size_max_bytes;
 }
 
+/* The mean of a density of c / x^2 between a and b is ln(b / a) / (1/a - 1/b). */
+static uint64_t wset_footprint(const struct workload_run *run)
+{
+	const struct wset_params *params = run->params;
+	double low = (double)params->size_min_bytes - 0.5;
+	double high = (double)params->size_max_bytes + 0.5;
+	double mean = log(high / low) / (1 / low - 1 / high);
+
+	return (uint64_t)((double)params->slots * mean * run->threads);
+}
+
 static int wset_thread_setup(struct worker *w)
 {
 	const struct wset_params *params = w->run->params;
@@ -132,6 +144,7 @@ static const struct workload_ops wset_workload = {
 	.default_touch = TOUCH_ENDS,
 	.validate = wset_validate,
 	.size_max = wset_size_max,
+	.footprint = wset_footprint,
 	.thread_setup = wset_thread_setup,
 	.step = wset_step_plain,
 	.step_probed = wset_step_probed,

@@ -78,6 +78,15 @@ static int xmalloc_validate(const struct workload_run *run)
 	return 0;
 }
 
+/* The queue full, and a batch in each thread's hand. */
+static uint64_t xmalloc_footprint(const struct workload_run *run)
+{
+	const struct xmalloc_params *params = run->params;
+
+	return (params->queue_batches + run->threads) * params->batch_blocks *
+	       run->size_bytes;
+}
+
 static int xmalloc_setup(struct workload_run *run)
 {
 	const struct xmalloc_params *params = run->params;
@@ -180,6 +189,7 @@ static const struct workload_ops xmalloc_workload = {
 	.default_threads = "2",
 	.default_touch = TOUCH_ENDS,
 	.validate = xmalloc_validate,
+	.footprint = xmalloc_footprint,
 	.setup = xmalloc_setup,
 	.thread_setup = xmalloc_thread_setup,
 	.step = xmalloc_step_plain,

@@ -46,6 +46,10 @@ static void rounds_fit_the_time(void **state)
 static void lead_in_follows_memory(void **state)
 {
 	(void)state;
+	/* What an allocator holds for itself is no working set. */
+	assert_int_equal(rotation_working_set(4000000, 30000), 4 * 30000 + 65536);
+	assert_int_equal(rotation_working_set(100000, 30000), 100000);
+	assert_int_equal(rotation_working_set(4000000, 0), 4000000);
 	assert_close(rotation_lead_in_s(0), 0.0001, 1e-9);
 	assert_close(rotation_lead_in_s(1000000), 0.0006, 1e-9);
 	assert_close(rotation_lead_in_s(1u << 30), 0.008, 1e-9);
