@@ -20,8 +20,8 @@
  * Allocation. malloc_fast.h: pop from this CPU's array of the class. Everything
  * else comes here: start, other sizes, alignments, refills. When nothing is to be
  * had, all that is kept for later is given back and the search repeated once.
- * General caches are aligned to their size, and so are blocks of pages, so an
- * aligned request is served by rounding its size up to the alignment.
+ * General caches are aligned to what powers of two divide their size, and so are blocks
+ * of pages, so an aligned request is served by rounding its size up to a multiple.
  *
  * Free. Push onto this CPU's array, after a look at the page's descriptor. Misuse
  * is caught where the layer below catches it, see slab.c and page_alloc.c.
@@ -69,7 +69,7 @@ uint64_t malloc_now_ms(void)
 
 static void *try_alloc(size_t size, size_t align, bool zero)
 {
-	size_t need = size > align ? size : align;
+	size_t need = kmalloc_aligned_size(size, align);
 	void *p;
 
 	if (need <= KMALLOC_MAX_SIZE) {
@@ -126,9 +126,7 @@ KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 KMEM_NOINLINE void *malloc_slow_plain(size_t size)
 {
 	if (size > KMALLOC_SMALL_MAX && size <= KMALLOC_MAX_CACHE_SIZE) {
-		size_t step = (size + (1u << KMALLOC_LARGE_STEP) - 1) >>
-			      KMALLOC_LARGE_STEP;
-		void *object = slab_pop_hit(&kmalloc_percpu[kmalloc_large_class[step]]);
+		void *object = slab_pop_hit(kmalloc_large_arrays(size));
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;
@@ -164,10 +162,8 @@ void *kmem_memalign(size_t align, size_t size)
 		errno = EINVAL;
 		return NULL;
 	}
-	if (size < align)
-		size = align;
-	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX))
-		return malloc_fast(size);
+	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX && align <= KMALLOC_SMALL_MAX))
+		return malloc_fast(kmalloc_aligned_size(size, align));
 	return malloc_slow(size, align, false);
 }
 

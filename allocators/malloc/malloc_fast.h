@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hit path of malloc and free: a byte of the class table and one pop; the
- * page's descriptor and one push. There is no test for "not started yet": until
+ * The hit path of malloc and free: a byte of the class table and one pop; a byte
+ * of the page table and one push. There is no test for "not started yet": until
  * then the arrays have no CPUs and memory has no frames, so that both go to the
  * slow path by themselves.
  */
@@ -14,9 +14,7 @@
 static KMEM_ALWAYS_INLINE void *malloc_fast(size_t size)
 {
 	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX)) {
-		size_t step = (size + (1u << KMALLOC_SMALL_STEP) - 1) >>
-			      KMALLOC_SMALL_STEP;
-		void *object = slab_pop_hit(&kmalloc_percpu[kmalloc_small_class[step]]);
+		void *object = slab_pop_hit(kmalloc_small_arrays(size));
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;
@@ -26,16 +24,8 @@ static KMEM_ALWAYS_INLINE void *malloc_fast(size_t size)
 
 static KMEM_ALWAYS_INLINE void free_fast(void *ptr)
 {
-	unsigned long pfn = virt_to_pfn(ptr);
-
-	if (KMEM_LIKELY(pfn_valid(pfn))) {
-		struct page *page = pfn_to_page(pfn);
-
-		if (KMEM_LIKELY(atomic_load_explicit(&page->flags, memory_order_relaxed) &
-				PG_slab) &&
-		    slab_free_hit(page->slab_cache, ptr))
-			return;
-	}
+	if (KMEM_LIKELY(slab_free_hit(slab_id_of(ptr), ptr)))
+		return;
 	free_slow(ptr);
 }
 

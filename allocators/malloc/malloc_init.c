@@ -99,14 +99,18 @@ static int start_phys(uint64_t bytes, bool exactly)
 static int start_layers(const struct kmem_malloc_config *config)
 {
 	uint64_t bytes = config->malloc.memory_bytes;
+	struct slab_config slab = config->slab;
 	int err;
+
+	if (slab.classes == SLAB_CLASSES_AUTO)
+		slab.classes = SLAB_CLASSES_FOUR;
 
 	err = start_phys(bytes != 0 ? bytes : default_memory(), bytes != 0);
 	if (err != 0)
 		return err;
 	err = buddy_init(&config->buddy);
 	if (err == 0) {
-		err = kmem_cache_init(&config->slab);
+		err = kmem_cache_init(&slab);
 		if (err != 0)
 			buddy_exit();
 	}

@@ -33,12 +33,12 @@ static void ops_destroy(struct allocator *a)
 	kmem_malloc_exit();
 }
 
-/* gfp flags and nodes are not malloc's. Every block is aligned to KMALLOC_MIN_SIZE. */
+/* gfp flags and nodes are not malloc's. Every block is aligned to KMALLOC_MIN_ALIGN. */
 static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
 		       int node)
 {
 	(void)a, (void)gfp, (void)node;
-	if (KMEM_LIKELY(align <= KMALLOC_MIN_SIZE))
+	if (KMEM_LIKELY(align <= KMALLOC_MIN_ALIGN))
 		return malloc_fast(size);
 	return kmem_memalign(align, size);
 }

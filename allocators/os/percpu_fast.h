@@ -106,11 +106,14 @@ struct percpu_stacks {
 
 /* Decided by os_cpu_init(); constant afterwards. The offset is glibc's
  * __rseq_offset, kept here because reading another library's costs a load more; in
- * lock mode that of a dummy area of each thread, with CPU number -1. */
+ * lock mode that of a dummy area of each thread, with CPU number -1. Hidden, so that no
+ * address comes from the global offset table. */
+#pragma GCC visibility push(hidden)
 extern bool os_percpu_use_rseq;
 /* Sequences that the kernel has restarted: preempted, migrated, signalled or stopped. */
 extern _Atomic uint64_t os_percpu_aborts;
 extern ptrdiff_t os_rseq_offset;
+#pragma GCC visibility pop
 
 /* Runs before main, and again harmlessly whenever someone needs it earlier. */
 void os_cpu_init(void);

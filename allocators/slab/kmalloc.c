@@ -4,9 +4,15 @@
  *
  * Sizes up to KMALLOC_MAX_CACHE_SIZE come from a set of caches, "size-32" to
  * "size-131072", with a second set of pages from ZONE_DMA where there is such
- * a zone; larger ones are blocks of pages. Objects of a general cache are
- * aligned to its size, so a power of two up to KMALLOC_MAX_SIZE is aligned to
- * itself: an aligned request is served by rounding it up to its alignment.
+ * a zone; larger ones are blocks of pages. Which sizes there are is an option:
+ *
+ *   pow2   powers of two, as the documents have them: 50 % to 100 % of a block used
+ *   linux  with 96 and 192 in between, as Linux 2.6 has them
+ *   four   four per doubling from 64 bytes on, and from 16 in steps of 16, as size
+ *          classes of malloc implementations mostly are (jemalloc, TCMalloc): 80 %
+ *
+ * Objects are aligned to the largest power of two that divides their cache's size. See
+ * kmalloc_aligned_size() for how an aligned request is served.
  */
 #include "allocators/slab/slab_fast.h"
 #include <kmem/error.h>
@@ -15,21 +21,42 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The sizes, in rising order; the byte tables are made from them. */
-static const uint32_t kmalloc_sizes[] = {
-	32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072,
-};
-_Static_assert(KMEM_ARRAY_SIZE(kmalloc_sizes) == KMALLOC_NR_CLASSES,
-	       "one class for each size");
+uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
+uint8_t kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
 
-uint8_t kmalloc_small_class[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
-uint8_t kmalloc_large_class[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
-struct percpu_stacks kmalloc_percpu[KMALLOC_NR_CLASSES];
-
-static struct kmem_cache *kmalloc_caches[KMALLOC_NR_CLASSES];
-static struct kmem_cache *kmalloc_dma_caches[KMALLOC_NR_CLASSES];
+/* Sizes in rising order; the tables of bytes are made from them. */
+#define KMALLOC_NR_CLASSES_MAX 48
+static uint32_t kmalloc_sizes[KMALLOC_NR_CLASSES_MAX];
+static unsigned int kmalloc_nr_classes;
+static struct kmem_cache *kmalloc_caches[KMALLOC_NR_CLASSES_MAX];
+static struct kmem_cache *kmalloc_dma_caches[KMALLOC_NR_CLASSES_MAX];
+/* Class by size in the steps of the tables of numbers. */
+static uint8_t small_class[KMEM_ARRAY_SIZE(kmalloc_small_id)];
+static uint8_t large_class[KMEM_ARRAY_SIZE(kmalloc_large_id)];
 
 /* --- set-up --- */
+
+static void choose_sizes(int classes)
+{
+	size_t n = 0;
+
+	for (uint32_t size = classes == SLAB_CLASSES_FOUR ? KMALLOC_MIN_ALIGN
+							  : KMALLOC_MIN_SIZE;
+	     size <= KMALLOC_MAX_CACHE_SIZE; size *= 2) {
+		kmalloc_sizes[n++] = size;
+		if (classes == SLAB_CLASSES_LINUX && (size == 64 || size == 128))
+			kmalloc_sizes[n++] = size + size / 2;
+		for (uint32_t quarter = 1; classes == SLAB_CLASSES_FOUR && quarter < 4 &&
+					   size < KMALLOC_MAX_CACHE_SIZE;
+		     quarter++) {
+			uint32_t between = size + size / 4 * quarter;
+
+			if (between % KMALLOC_MIN_ALIGN == 0)
+				kmalloc_sizes[n++] = between;
+		}
+	}
+	kmalloc_nr_classes = (unsigned int)n;
+}
 
 static void fill_class_table(uint8_t *table, size_t entries, unsigned int step)
 {
@@ -52,7 +79,7 @@ static struct kmem_cache *create_general_cache(uint32_t size, bool dma)
 	if (size <= SLAB_DESC_MAX_BYTES)
 		flags |= SLAB_DESC_ON_SLAB;
 	snprintf(name, sizeof(name), dma ? "size-%u(DMA)" : "size-%u", size);
-	return slab_cache_new(name, size, size, flags, NULL, NULL);
+	return slab_cache_new(name, size, size & -size, flags, NULL, NULL);
 }
 
 static bool have_dma_zone(void)
@@ -67,27 +94,30 @@ int kmalloc_init(void)
 {
 	bool dma = have_dma_zone();
 
-	fill_class_table(kmalloc_small_class, KMEM_ARRAY_SIZE(kmalloc_small_class),
-			 KMALLOC_SMALL_STEP);
-	fill_class_table(kmalloc_large_class, KMEM_ARRAY_SIZE(kmalloc_large_class),
-			 KMALLOC_LARGE_STEP);
-	for (size_t i = 0; i < KMALLOC_NR_CLASSES; i++) {
+	choose_sizes(slab_config.classes);
+	fill_class_table(small_class, KMEM_ARRAY_SIZE(small_class), KMALLOC_SMALL_STEP);
+	fill_class_table(large_class, KMEM_ARRAY_SIZE(large_class), KMALLOC_LARGE_STEP);
+	for (size_t i = 0; i < kmalloc_nr_classes; i++) {
 		kmalloc_caches[i] = create_general_cache(kmalloc_sizes[i], false);
 		if (!kmalloc_caches[i])
 			return -ENOMEM;
-		kmalloc_percpu[i] = kmalloc_caches[i]->percpu;
 	}
-	for (size_t i = 0; dma && i < KMALLOC_NR_CLASSES; i++) {
+	for (size_t i = 0; dma && i < kmalloc_nr_classes; i++) {
 		kmalloc_dma_caches[i] = create_general_cache(kmalloc_sizes[i], true);
 		if (!kmalloc_dma_caches[i])
 			return -ENOMEM;
 	}
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(small_class); i++)
+		kmalloc_small_id[i] = kmalloc_caches[small_class[i]]->id;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(large_class); i++)
+		kmalloc_large_id[i] = kmalloc_caches[large_class[i]]->id;
 	return 0;
 }
 
 void kmalloc_exit(void)
 {
-	memset(kmalloc_percpu, 0, sizeof(kmalloc_percpu));
+	memset(kmalloc_small_id, 0, sizeof(kmalloc_small_id));
+	memset(kmalloc_large_id, 0, sizeof(kmalloc_large_id));
 	memset(kmalloc_caches, 0, sizeof(kmalloc_caches));
 	memset(kmalloc_dma_caches, 0, sizeof(kmalloc_dma_caches));
 }
@@ -97,17 +127,19 @@ void kmalloc_exit(void)
 static unsigned int kmalloc_class(size_t size)
 {
 	if (size <= KMALLOC_SMALL_MAX)
-		return kmalloc_small_class[(size + (1u << KMALLOC_SMALL_STEP) - 1) >>
-					   KMALLOC_SMALL_STEP];
-	return kmalloc_large_class[(size + (1u << KMALLOC_LARGE_STEP) - 1) >>
-				   KMALLOC_LARGE_STEP];
+		return small_class[(size + (1u << KMALLOC_SMALL_STEP) - 1) >>
+				   KMALLOC_SMALL_STEP];
+	return large_class[(size + (1u << KMALLOC_LARGE_STEP) - 1) >> KMALLOC_LARGE_STEP];
 }
 
 size_t kmalloc_class_size(size_t size)
 {
 	unsigned int class = 0;
 
-	/* Asked while the tables are being made too, so not through them. */
+	/* Asked while the caches are being made too, so not through the tables; and by
+	 * who only wants to know a layout. */
+	if (kmalloc_nr_classes == 0)
+		choose_sizes(SLAB_CLASSES_POW2);
 	while (kmalloc_sizes[class] < size)
 		class ++;
 	return kmalloc_sizes[class];

@@ -3,6 +3,7 @@
  * Caches: making them, unmaking them, giving their free memory back; and the
  * bootstrap of the whole allocator.
  */
+#include "allocators/os/os_mem.h"
 #include "allocators/slab/slab_fast.h"
 #include <kmem/error.h>
 #include <kmem/page_alloc.h>
@@ -13,6 +14,8 @@
 #include <string.h>
 
 struct slab_config slab_config;
+struct slab_arrays slab_arrays[SLAB_NR_IDS];
+struct slab_pages slab_pages;
 unsigned int slab_nr_nodes;
 struct list_head slab_cache_chain = {&slab_cache_chain, &slab_cache_chain};
 
@@ -132,6 +135,7 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 	cache->stride = (uint32_t)g->stride;
 	cache->reciprocal = UINT64_MAX / g->stride + 1;
 	cache->num = g->num;
+	cache->arrays = &slab_arrays[0];
 	cache->gfporder = g->gfporder;
 	cache->flags = flags & SLAB_PUBLIC_FLAGS;
 	cache->gfpflags = flags & SLAB_CACHE_DMA ? __GFP_DMA : 0;
@@ -159,6 +163,34 @@ static struct kmem_cache *find_cache(const char *name)
 	return NULL;
 }
 
+/* Gives the cache a number if it can have one. Under slab_chain_mutex. */
+static void take_id(struct kmem_cache *cache)
+{
+	if (!cache->has_percpu)
+		return;
+	for (unsigned int id = 1; id < SLAB_NR_IDS; id++) {
+		if (slab_arrays[id].cache)
+			continue;
+		slab_arrays[id] = (struct slab_arrays){
+			.percpu = cache->percpu,
+			.free_mask = cache->free_mask,
+			.cache = cache,
+		};
+		cache->id = (uint8_t)id;
+		cache->arrays = &slab_arrays[id];
+		return;
+	}
+}
+
+/* No page has it any more. Under slab_chain_mutex. */
+static void drop_id(struct kmem_cache *cache)
+{
+	if (cache->id != 0)
+		slab_arrays[cache->id] = (struct slab_arrays){.cache = NULL};
+	cache->id = 0;
+	cache->arrays = &slab_arrays[0];
+}
+
 struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 				  unsigned int flags, kmem_cache_ctor ctor,
 				  kmem_cache_ctor dtor)
@@ -180,8 +212,10 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 	}
 	slab_chain_lock();
 	taken = find_cache(name) != NULL;
-	if (!taken)
+	if (!taken) {
+		take_id(cache);
 		list_add_tail(&cache->next, &slab_cache_chain);
+	}
 	slab_chain_unlock();
 	if (taken) {
 		kmem_error(-EEXIST, "a cache named '%s' exists, choose another name",
@@ -264,8 +298,10 @@ int kmem_cache_destroy(struct kmem_cache *cache)
 	slab_drain(cache, true);
 	slab_release_free(cache);
 	live = cache_live_objects(cache);
-	if (live == 0)
+	if (live == 0) {
+		drop_id(cache);
 		list_del(&cache->next);
+	}
 	slab_chain_unlock();
 	if (live > 0)
 		return kmem_error(-EBUSY,
@@ -365,6 +401,16 @@ static int bootstrap(void)
 			"no memory for per-CPU arrays, stop other programs or raise "
 			"'ulimit -v'");
 	no_percpu.limit = 0;
+	/* Private, so that a child of fork() has its own; not touched before it is used.
+	 */
+	slab_pages.page_id = os_map_anon(kmem_nr_frames);
+	if (!slab_pages.page_id)
+		return kmem_error(-ENOMEM,
+				  "no memory for a byte for each of %lu page frames, "
+				  "lower option 'memory' or raise 'ulimit -v'",
+				  kmem_nr_frames);
+	slab_pages.base = kmem_direct_base;
+	slab_pages.nr_frames = kmem_nr_frames;
 	memset(&cache_cache, 0, sizeof(cache_cache));
 	if (cache_setup(&cache_cache.cache, "kmem_cache", size, KMEM_CACHELINE, flags,
 			NULL, NULL) != 0)
@@ -421,11 +467,15 @@ void kmem_cache_exit(void)
 		slab_drain(cache, true);
 		slab_release_free(cache);
 		slab_release_all(cache);
+		drop_id(cache);
 		list_del(&cache->next);
 		if (cache->has_percpu)
 			percpu_stacks_destroy(&cache->percpu);
 	}
 	kmalloc_exit();
+	if (slab_pages.page_id)
+		os_unmap(slab_pages.page_id, kmem_nr_frames);
+	slab_pages = (struct slab_pages){.page_id = NULL};
 	no_percpu.limit = 1; /* as it was made */
 	percpu_stacks_destroy(&no_percpu);
 	slab_nr_nodes = 0;

@@ -15,36 +15,10 @@
 	(__GFP_WAIT | __GFP_HIGH | __GFP_COLD | __GFP_NOWARN | __GFP_MEMALLOC)
 #define SLAB_GFP_SLOW (~SLAB_GFP_HIT)
 
-/*
- * Only restartable sequences are inlined. In the mode with locks everything
- * takes the slow path, which pops and pushes by itself: so the hit path makes
- * no call but its last one and needs no stack frame.
- */
-static KMEM_ALWAYS_INLINE void *slab_pop_hit(const struct percpu_stacks *arrays)
-{
-#if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return percpu_pop_rseq(arrays);
-#endif
-	(void)arrays;
-	return NULL;
-}
-
-static KMEM_ALWAYS_INLINE bool slab_push_hit(const struct percpu_stacks *arrays,
-					     void *object)
-{
-#if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return percpu_push_rseq(arrays, object);
-#endif
-	(void)arrays, (void)object;
-	return false;
-}
-
 static KMEM_ALWAYS_INLINE void *kmem_cache_alloc_fast(struct kmem_cache *cache, gfp_t gfp)
 {
 	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW))) {
-		void *object = slab_pop_hit(&cache->percpu);
+		void *object = slab_pop_hit(cache->arrays);
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;
@@ -52,43 +26,54 @@ static KMEM_ALWAYS_INLINE void *kmem_cache_alloc_fast(struct kmem_cache *cache, 
 	return slab_alloc_slow(cache, gfp, NUMA_NO_NODE, __builtin_return_address(0));
 }
 
-/* True when the object has gone onto this CPU's array. The caller knows that
- * the object's page belongs to the cache. */
-static KMEM_ALWAYS_INLINE bool slab_free_hit(struct kmem_cache *cache, void *object)
+/* True when the object has gone onto this CPU's array of the cache with that number. */
+static KMEM_ALWAYS_INLINE bool slab_free_hit(size_t id, void *object)
 {
-	return KMEM_LIKELY(((uintptr_t)object & cache->free_mask) == 0) &&
-	       KMEM_LIKELY(slab_push_hit(&cache->percpu, object));
+	const struct slab_arrays *arrays = &slab_arrays[id];
+
+	return KMEM_LIKELY(((uintptr_t)object & arrays->free_mask) == 0) &&
+	       KMEM_LIKELY(slab_push_hit(arrays, object));
 }
 
 static KMEM_ALWAYS_INLINE void kmem_cache_free_fast(struct kmem_cache *cache,
 						    void *object)
 {
-	unsigned long pfn = virt_to_pfn(object);
+	size_t id = slab_id_of(object);
 
-	/* A page on a buddy list has its links where a slab page has the cache;
-	 * a link points to a page, so it never equals a cache. */
-	if (KMEM_LIKELY(pfn_valid(pfn) && pfn_to_page(pfn)->slab_cache == cache) &&
-	    slab_free_hit(cache, object))
+	/* Number 0 never hits. */
+	if (KMEM_LIKELY(id == cache->id) && slab_free_hit(id, object))
 		return;
 	slab_free_slow(cache, object, __builtin_return_address(0));
 }
 
 /* --- general caches --- */
 
-/* Two byte tables turn a size into a class: steps of 8 bytes up to 16 KiB (2 KiB of
- * table, 32 lines, of which small sizes touch two), steps of 1 KiB above. */
+/* Two byte tables turn a size into the number of its cache: steps of 16 bytes up to
+ * 16 KiB (1 KiB of table, of which small sizes touch a line), of 1 KiB above. */
 #define KMALLOC_SMALL_MAX  ((size_t)16 << 10)
-#define KMALLOC_SMALL_STEP 3
+#define KMALLOC_SMALL_STEP 4
 #define KMALLOC_LARGE_STEP 10
-#define KMALLOC_NR_CLASSES 13
 
-/* Hidden, so that no address comes from the global offset table. */
 #pragma GCC visibility push(hidden)
-extern uint8_t kmalloc_small_class[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
-extern uint8_t kmalloc_large_class[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
-/* Copies of the caches' array descriptions: they save the hit path a pointer. */
-extern struct percpu_stacks kmalloc_percpu[KMALLOC_NR_CLASSES];
+extern uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
+extern uint8_t kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
 #pragma GCC visibility pop
+
+/* size <= KMALLOC_SMALL_MAX; arrays without a hit before the start. */
+static KMEM_ALWAYS_INLINE const struct slab_arrays *kmalloc_small_arrays(size_t size)
+{
+	size_t step = (size + (1u << KMALLOC_SMALL_STEP) - 1) >> KMALLOC_SMALL_STEP;
+
+	return &slab_arrays[kmalloc_small_id[step]];
+}
+
+/* size <= KMALLOC_MAX_CACHE_SIZE */
+static KMEM_ALWAYS_INLINE const struct slab_arrays *kmalloc_large_arrays(size_t size)
+{
+	size_t step = (size + (1u << KMALLOC_LARGE_STEP) - 1) >> KMALLOC_LARGE_STEP;
+
+	return &slab_arrays[kmalloc_large_id[step]];
+}
 
 /* Everything the hit path does not serve; slower, and complete. */
 void *kmalloc_slow(size_t size, gfp_t gfp, int nid, const void *caller);
@@ -96,9 +81,7 @@ void *kmalloc_slow(size_t size, gfp_t gfp, int nid, const void *caller);
 static KMEM_ALWAYS_INLINE void *kmalloc_fast(size_t size, gfp_t gfp)
 {
 	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX && !(gfp & SLAB_GFP_SLOW))) {
-		size_t step = (size + (1u << KMALLOC_SMALL_STEP) - 1) >>
-			      KMALLOC_SMALL_STEP;
-		void *object = slab_pop_hit(&kmalloc_percpu[kmalloc_small_class[step]]);
+		void *object = slab_pop_hit(kmalloc_small_arrays(size));
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;
@@ -108,17 +91,19 @@ static KMEM_ALWAYS_INLINE void *kmalloc_fast(size_t size, gfp_t gfp)
 
 static KMEM_ALWAYS_INLINE void kfree_fast(void *object)
 {
-	unsigned long pfn = virt_to_pfn(object);
-
-	if (KMEM_LIKELY(pfn_valid(pfn))) {
-		struct page *page = pfn_to_page(pfn);
-
-		if (KMEM_LIKELY(atomic_load_explicit(&page->flags, memory_order_relaxed) &
-				PG_slab) &&
-		    slab_free_hit(page->slab_cache, object))
-			return;
-	}
+	if (KMEM_LIKELY(slab_free_hit(slab_id_of(object), object)))
+		return;
 	slab_free_slow(NULL, object, __builtin_return_address(0));
+}
+
+/* Bytes to ask for so that the block is aligned to align, 0 or a power of two: classes
+ * between two powers of two 2^k and 2^(k+1) are multiples of 2^(k-2), or are none at
+ * all, so that what is a multiple of the alignment is served by a class that is. */
+static KMEM_ALWAYS_INLINE size_t kmalloc_aligned_size(size_t size, size_t align)
+{
+	if (KMEM_LIKELY(align <= KMALLOC_MIN_ALIGN))
+		return size;
+	return size <= align ? align : KMEM_ALIGN_UP(size, align);
 }
 
 #endif /* KMEM_SLAB_FAST_H */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+static const char *const class_names[] = {"auto", "pow2", "linux", "four", NULL};
 static const char *const debug_names[] = {"off", "on", NULL};
 
 const struct kmem_option slab_options[] = {
@@ -14,6 +15,14 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, percpu),
 	 .initial = "on",
 	 .help = "per-CPU object arrays; off: every call takes the node's lock"},
+	{.name = "classes",
+	 .type = KMEM_OPT_ENUM,
+	 .offset = offsetof(struct slab_config, classes),
+	 .initial = "auto",
+	 .choices = class_names,
+	 .help = "sizes of kmalloc's caches: powers of two from 32, those and 96 and 192, or "
+		 "four per doubling from 16, which hold less memory in more caches; auto: "
+		 "four for malloc, else pow2"},
 	{.name = "colour",
 	 .type = KMEM_OPT_BOOL,
 	 .offset = offsetof(struct slab_config, colour),

@@ -8,6 +8,7 @@
 #include <kmem/slab.h>
 #include "allocators/os/percpu_fast.h"
 #include "allocators/os/spinlock.h"
+#include "allocators/slab/slab_arrays.h"
 #include "allocators/slab/slab_geometry.h"
 #include "allocators/slab/slab_list.h"
 
@@ -59,10 +60,12 @@ struct kmem_list3 {
 
 struct kmem_cache {
 	/* --- hit path: constant after creation, one line --- */
+	const struct slab_arrays *arrays; /* slab_arrays[id] */
 	struct percpu_stacks percpu;
 	/* Address bits that are zero in every object; all ones: no free may take
 	 * the hit path (debugging, several nodes). */
 	uintptr_t free_mask;
+	uint8_t id; /* 0: none; all slow, since it has no arrays or came too late */
 	uint32_t object_size;
 	uint32_t stride;
 	uint64_t reciprocal; /* 2^64 / stride, rounded up: division by multiplication */

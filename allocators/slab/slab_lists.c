@@ -38,6 +38,8 @@ static void mark_pages(struct kmem_cache *cache, struct slab *slab, struct page 
 		uint32_t flags = atomic_load_explicit(&page[i].flags,
 						      memory_order_relaxed);
 
+		atomic_store_explicit(&slab_pages.page_id[page_to_pfn(page + i)],
+				      owned ? cache->id : 0, memory_order_relaxed);
 		page[i].slab_cache = owned ? cache : NULL;
 		page[i].slab = owned ? slab : NULL;
 		flags = owned ? flags | PG_slab : flags & ~(uint32_t)PG_slab;

@@ -7,8 +7,8 @@
  *   up to 4 MiB      a block of pages; vmalloc where there is no such block
  *   above            vmalloc
  *
- * A kmalloc block is aligned to its power of two, so a larger alignment is had
- * by asking for as many bytes. What was served by vmalloc is told from the
+ * A kmalloc block of a multiple of some power of two is aligned to that, so an alignment
+ * is had by rounding the size up. What was served by vmalloc is told from the
  * rest by its address.
  */
 #include "allocators/buddy/buddy_internal.h"
@@ -85,7 +85,7 @@ static void ops_destroy(struct allocator *a)
 /* Everything but an object of the calling thread's node from a general cache. */
 static KMEM_NOINLINE void *alloc_slow(size_t size, size_t align, gfp_t gfp, int node)
 {
-	size_t need = size > align ? size : align;
+	size_t need = kmalloc_aligned_size(size, align);
 	void *p = NULL;
 
 	if (need <= KMALLOC_MAX_SIZE) {
@@ -122,7 +122,7 @@ static KMEM_NOINLINE void *alloc_slow(size_t size, size_t align, gfp_t gfp, int 
 static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
 		       int node)
 {
-	size_t need = size > align ? size : align;
+	size_t need = kmalloc_aligned_size(size, align);
 
 	(void)a;
 	if (KMEM_LIKELY(need <= KMALLOC_SMALL_MAX && node == NUMA_NO_NODE))

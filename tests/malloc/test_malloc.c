@@ -182,12 +182,12 @@ static void test_realloc_edges(void **state)
 	malloc_test_start("");
 	p = kmem_realloc(NULL, 100);
 	assert_non_null(p);
-	q = kmem_realloc(p, 128); /* the same class */
+	q = kmem_realloc(p, 112); /* the same class */
 	assert_ptr_equal(p, q);
 	q = kmem_realloc(p, 65);
 	assert_ptr_equal(p, q);
 	q = kmem_realloc(p, 20); /* less than half: moves to a smaller one */
-	assert_true(kmem_usable_size(q) < 128);
+	assert_true(kmem_usable_size(q) < 112);
 	assert_null(kmem_realloc(q, 0));
 
 	/* A buffer that grows above 4 MiB is not copied. */

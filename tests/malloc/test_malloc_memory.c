@@ -208,7 +208,11 @@ static void test_misuse(void **state)
 	malloc_test_expect_report("did not return");
 	kmem_free(q);
 	p = kmem_malloc(100);
-	kmem_free(p + 16);
+	kmem_free(p + 8); /* no object is aligned to less than 16 */
+	malloc_test_expect_report("free of");
+	kmem_free(p);
+	p = kmem_malloc(128);
+	kmem_free(p + 64); /* these are aligned to 128 */
 	malloc_test_expect_report("free of");
 	kmem_free(p);
 	p = kmem_malloc(200000);

@@ -1,6 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /* The general caches: sizes, alignment, reallocation, large blocks. */
 #include "slab_test.h"
+#include "allocators/slab/slab_fast.h"
+
+/* Every variant of classes: large enough, aligned as promised, and no more than the
+ * share of the block idle that the variant stands for. */
+static void check_classes(const char *options, size_t min_size, size_t idle_share)
+{
+	slab_test_start(options);
+	for (size_t size = 1; size <= KMALLOC_MAX_CACHE_SIZE; size += 1 + size / 300) {
+		void *p = kmalloc(size, GFP_KERNEL);
+		size_t class = ksize(p);
+
+		assert_true(class >= size && class >= min_size);
+		assert_int_equal((uintptr_t)p % (class & -class), 0);
+		if (size > 64)
+			assert_true(class - size <= class / idle_share);
+		memset(p, 0xee, class);
+		kfree(p);
+		p = kmalloc(kmalloc_aligned_size(size, 256), GFP_KERNEL);
+		assert_int_equal((uintptr_t)p % 256, 0);
+		kfree(p);
+	}
+	assert_no_report();
+	slab_test_stop();
+}
+
+static void test_classes(void **state)
+{
+	(void)state;
+	check_classes("classes=pow2", 32, 2);
+	check_classes("classes=linux", 32, 2);
+	check_classes("classes=four", 16, 5);
+	check_classes("classes=four,percpu=off", 16, 5);
+	check_classes("classes=four,debug=on", 16, 5);
+}
+
+/* More caches than there are numbers: the last ones work, slower. */
+static void test_more_caches_than_ids(void **state)
+{
+	struct kmem_cache *caches[SLAB_NR_IDS + 20];
+	void *objects[SLAB_NR_IDS + 20];
+	char name[16];
+
+	(void)state;
+	slab_test_start("");
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(caches); i++) {
+		snprintf(name, sizeof(name), "own-%zu", i);
+		caches[i] = kmem_cache_create(name, 100, 0, 0, NULL, NULL);
+		objects[i] = kmem_cache_alloc(caches[i], GFP_KERNEL);
+		assert_non_null(objects[i]);
+	}
+	assert_int_equal(caches[KMEM_ARRAY_SIZE(caches) - 1]->id, 0);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(caches); i++) {
+		if (i % 2)
+			kmem_cache_free(caches[i], objects[i]);
+		else
+			kfree(objects[i]);
+		assert_int_equal(kmem_cache_destroy(caches[i]), 0);
+	}
+	assert_no_report();
+	slab_test_stop();
+}
 
 static size_t power_of_two_above(size_t size)
 {
@@ -146,9 +207,14 @@ static void test_kfree_any_cache(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_size), cmocka_unit_test(test_too_large),
-		cmocka_unit_test(test_kzalloc),	   cmocka_unit_test(test_krealloc),
-		cmocka_unit_test(test_dma),	   cmocka_unit_test(test_kfree_any_cache),
+		cmocka_unit_test(test_every_size),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_kzalloc),
+		cmocka_unit_test(test_krealloc),
+		cmocka_unit_test(test_dma),
+		cmocka_unit_test(test_kfree_any_cache),
+		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_more_caches_than_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

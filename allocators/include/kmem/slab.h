@@ -18,12 +18,23 @@
 #define SLAB_RED_ZONE	   0x0020u /* guard words around each object */
 #define SLAB_STORE_USER	   0x0040u /* remember the last caller */
 
-#define KMALLOC_MIN_SIZE       ((size_t)32)
+#define KMALLOC_MIN_SIZE ((size_t)32)
+/* Every block is aligned to this at least. */
+#define KMALLOC_MIN_ALIGN      ((size_t)16)
 #define KMALLOC_MAX_CACHE_SIZE ((size_t)128 << 10)
 /* Largest kmalloc(): above the caches the page allocator serves. */
 #define KMALLOC_MAX_SIZE (PAGE_SIZE << (MAX_ORDER - 1))
 
+/* Sizes of the general caches; kmalloc.c has them in full. */
+enum slab_classes {
+	SLAB_CLASSES_AUTO, /* FOUR under malloc, else POW2 */
+	SLAB_CLASSES_POW2,
+	SLAB_CLASSES_LINUX,
+	SLAB_CLASSES_FOUR,
+};
+
 struct slab_config {
+	int classes;		   /* enum slab_classes */
 	bool percpu;		   /* per-CPU object caches */
 	bool colour;		   /* cache colouring */
 	uint64_t colour_off_bytes; /* step between colours; 0: the cache line */
@@ -83,8 +94,9 @@ KMEM_API size_t kmem_cache_size(const struct kmem_cache *cache);
 KMEM_API const char *kmem_cache_name(const struct kmem_cache *cache);
 
 /*
- * General caches: 32 B .. 128 KiB in powers of two, then pages to KMALLOC_MAX_SIZE.
- * A block is aligned to its ksize(). Size 0 gets the smallest object. NULL: no
+ * General caches: 32 B .. 128 KiB in powers of two (option `classes` has finer ones),
+ * then pages to KMALLOC_MAX_SIZE. A block is aligned to the largest power of two that
+ * divides its ksize(). Size 0 gets the smallest object. NULL: no
  * memory, too large or senseless flags (the latter with an error text).
  */
 KMEM_API void *kmalloc(size_t size, gfp_t gfp);
