@@ -31,7 +31,7 @@ public_layer_of() {
 	compiler.h | error.h | options.h | gfp.h | allocator.h) echo 0 ;;
 	mm_types.h | phys.h) echo 2 ;;
 	page_alloc.h | reclaim.h) echo 3 ;;
-	slab.h) echo 4 ;;
+	slab.h | mempool.h) echo 4 ;;
 	vmalloc.h) echo 5 ;;
 	malloc.h) echo 6 ;;
 	*) echo -1 ;;
