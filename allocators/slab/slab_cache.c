@@ -121,6 +121,10 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 		colour_off = 0;
 	else if (colour_off == 0)
 		colour_off = KMEM_CACHELINE;
+	if (slab_config.descriptors == SLAB_DESCRIPTORS_ON)
+		flags |= SLAB_DESC_ON_SLAB;
+	else if (slab_config.descriptors == SLAB_DESCRIPTORS_OFF)
+		flags |= SLAB_DESC_OFF_SLAB;
 	/* Poison would destroy what the constructor made. */
 	if (ctor)
 		flags &= ~SLAB_POISON;

@@ -60,7 +60,8 @@ static struct placement place_best(size_t bytes, const struct slab_geometry *g,
 
 	if ((flags & SLAB_DESC_ON_SLAB) || off.num == 0)
 		return on;
-	if (on.num == 0 || off.waste * on.num < on.waste * off.num)
+	if (on.num == 0 || (flags & SLAB_DESC_OFF_SLAB) ||
+	    off.waste * on.num < on.waste * off.num)
 		return off;
 	return on;
 }

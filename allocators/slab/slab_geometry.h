@@ -30,6 +30,8 @@ typedef uint16_t kmem_bufctl_t;
 
 /* Internal create flag: the descriptor must lie on the slab. */
 #define SLAB_DESC_ON_SLAB 0x80000000u
+/* The same for a variant: off the slab, where SLAB_DESC_MAX_BYTES allows it. */
+#define SLAB_DESC_OFF_SLAB 0x40000000u
 
 /*
  * Off-slab descriptors come from the general caches, whose slabs of at most
@@ -64,7 +66,7 @@ struct slab_geometry {
 
 /*
  * size >= 1 and align (0 or a power of two) as given to kmem_cache_create().
- * flags: SLAB_HWCACHE_ALIGN, SLAB_RED_ZONE, SLAB_STORE_USER, SLAB_DESC_ON_SLAB.
+ * flags: SLAB_HWCACHE_ALIGN, SLAB_RED_ZONE, SLAB_STORE_USER, SLAB_DESC_*.
  * colour_off: wanted step in bytes, a power of two; 0: no colouring.
  * 0, or -EINVAL when no slab of the largest order holds one object.
  */

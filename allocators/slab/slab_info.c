@@ -4,9 +4,11 @@
 #include "allocators/slab/slab_internal.h"
 #include <kmem/error.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const class_names[] = {"auto", "pow2", "linux", "four", NULL};
+static const char *const descriptor_names[] = {"auto", "on", "off", NULL};
 static const char *const debug_names[] = {"off", "on", NULL};
 
 const struct kmem_option slab_options[] = {
@@ -52,6 +54,13 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, depot),
 	 .initial = "on",
 	 .help = "an array per node and cache between the CPUs and the slabs; up to a page each"},
+	{.name = "descriptors",
+	 .type = KMEM_OPT_ENUM,
+	 .offset = offsetof(struct slab_config, descriptors),
+	 .initial = "auto",
+	 .choices = descriptor_names,
+	 .help = "slab descriptors on the slab, which leaves power-of-two objects room for "
+		 "colours, or off it where they are small enough; auto: whichever wastes less"},
 	{.name = "debug",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct slab_config, debug),
@@ -131,6 +140,8 @@ void slabinfo(void (*fn)(const struct kmem_cache_info *info, void *arg), void *a
 			.pagesperslab = (uint64_t)1 << cache->gfporder,
 			.limit = cache->limit,
 			.batchcount = cache->batchcount,
+			.sharedfactor = cache->depot_limit / cache->batchcount,
+			.sharedavail = sums.depot_objects,
 			.active_slabs = sums.slabs - sums.free_slabs,
 			.num_slabs = sums.slabs,
 			.colours = cache->geometry.colours,
@@ -142,6 +153,31 @@ void slabinfo(void (*fn)(const struct kmem_cache_info *info, void *arg), void *a
 		fn(&info, arg);
 	}
 	slab_chain_unlock();
+}
+
+int slabinfo_format(const struct kmem_cache_info *info, char *buf, size_t size)
+{
+	if (!info)
+		return snprintf(buf, size,
+				"slabinfo - version: 2.1\n"
+				"# name            <active_objs> <num_objs> <objsize> "
+				"<objperslab> <pagesperslab> : tunables <limit> "
+				"<batchcount> <sharedfactor> : slabdata "
+				"<active_slabs> <num_slabs> <sharedavail>\n");
+	return snprintf(
+		buf, size,
+		"%-17s %6llu %6llu %6llu %4llu %4llu : tunables %4llu %4llu %4llu : "
+		"slabdata %6llu %6llu %6llu\n",
+		info->name, (unsigned long long)info->active_objs,
+		(unsigned long long)info->num_objs,
+		(unsigned long long)info->objsize_bytes,
+		(unsigned long long)info->objperslab,
+		(unsigned long long)info->pagesperslab, (unsigned long long)info->limit,
+		(unsigned long long)info->batchcount,
+		(unsigned long long)info->sharedfactor,
+		(unsigned long long)info->active_slabs,
+		(unsigned long long)info->num_slabs,
+		(unsigned long long)info->sharedavail);
 }
 
 void slab_stats(struct slab_stats *stats)

@@ -110,12 +110,70 @@ static void test_known_layouts(void **state)
 		-EINVAL);
 }
 
+/* The variants put descriptors where they say, and colours follow from the slack. */
+static void test_descriptors(void **state)
+{
+	struct kmem_cache *cache;
+
+	(void)state;
+	slab_test_start("descriptors=on");
+	cache = kmem_cache_create("own", 256, 0, 0, NULL, NULL);
+	assert_false(slab_test_info("own").off_slab);
+	assert_true(slab_test_info("own").colours > 1);
+	assert_int_equal(kmem_cache_destroy(cache), 0);
+	slab_test_stop();
+
+	slab_test_start("descriptors=off");
+	cache = kmem_cache_create("own", 200, 0, 0, NULL, NULL);
+	assert_true(slab_test_info("own").off_slab);
+	kmem_cache_free(cache, kmem_cache_alloc(cache, GFP_KERNEL));
+	assert_int_equal(kmem_cache_destroy(cache), 0);
+	/* Small objects would need too large a descriptor. */
+	cache = kmem_cache_create("small", 8, 0, 0, NULL, NULL);
+	assert_false(slab_test_info("small").off_slab);
+	assert_int_equal(kmem_cache_destroy(cache), 0);
+	slab_test_stop();
+}
+
+/* The columns are where the kernel's tools look for them. */
+static void test_slabinfo_format(void **state)
+{
+	struct kmem_cache_info info;
+	unsigned long long v[11];
+	char line[512], name[64];
+	void *p;
+
+	(void)state;
+	slab_test_start("");
+	assert_true(slabinfo_format(NULL, line, sizeof(line)) < (int)sizeof(line));
+	assert_non_null(strstr(line, "slabinfo - version: 2.1\n# name "));
+	p = kmalloc(100, GFP_KERNEL);
+	info = slab_test_info("size-128");
+	slabinfo_format(&info, line, sizeof(line));
+	assert_int_equal(sscanf(line,
+				"%63s %llu %llu %llu %llu %llu : tunables %llu %llu %llu "
+				": slabdata %llu %llu %llu",
+				name, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6],
+				&v[7], &v[8], &v[9], &v[10]),
+			 12);
+	assert_string_equal(name, "size-128");
+	assert_int_equal(v[0], 1);
+	assert_int_equal(v[1], v[3] * v[9]);
+	assert_int_equal(v[2], 128);
+	assert_int_equal(v[5], info.limit);
+	assert_int_equal(v[8], 1);
+	kfree(p);
+	slab_test_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_waste),
 		cmocka_unit_test(test_known_layouts),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_slabinfo_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,15 @@ enum slab_classes {
 	SLAB_CLASSES_FOUR,
 };
 
+/* Where slabs have their descriptors: where it wastes less, on them, off them. */
+enum slab_descriptors {
+	SLAB_DESCRIPTORS_AUTO,
+	SLAB_DESCRIPTORS_ON,
+	SLAB_DESCRIPTORS_OFF,
+};
+
 struct slab_config {
+	int descriptors;	   /* enum slab_descriptors */
 	int classes;		   /* enum slab_classes */
 	bool percpu;		   /* per-CPU object caches */
 	bool colour;		   /* cache colouring */
@@ -127,11 +135,18 @@ struct kmem_cache_info {
 	uint64_t active_objs, num_objs;
 	uint64_t objsize_bytes, objperslab, pagesperslab;
 	uint64_t limit, batchcount;
+	uint64_t sharedfactor; /* batches that the depot holds, of each node */
+	uint64_t sharedavail;  /* objects in depots */
 	uint64_t active_slabs, num_slabs;
 	uint64_t colours, colour_off_bytes,
 		slack_bytes; /* slack: unused bytes of one slab */
 	bool off_slab;	     /* descriptor outside the slab */
 };
+/*
+ * Writes a line as /proc/slabinfo version 2.1 has it into buf; info NULL: the two head
+ * lines. Linux counts objects on arrays as active, this does not. As snprintf().
+ */
+KMEM_API int slabinfo_format(const struct kmem_cache_info *info, char *buf, size_t size);
 /* Calls fn for each cache, under the list lock; fn must not allocate from slabs. */
 KMEM_API void slabinfo(void (*fn)(const struct kmem_cache_info *info, void *arg),
 		       void *arg);
