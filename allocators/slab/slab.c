@@ -23,7 +23,9 @@
  *                      each slab: descriptor, bufctl[num], objects
  *
  * An object finds its slab and cache through its page's descriptor: every page
- * of a slab has PG_slab set and points to both. slab_geometry.h draws a slab.
+ * of a slab has PG_slab set and points to both. slab_geometry.h draws a slab. The hit
+ * path of a free reads neither: a byte for each page frame holds the cache's number
+ * (slab_arrays.h).
  *
  * Allocation. Pop from this CPU's array. When it is empty: up to batchcount
  * objects from the depot, else from partial slabs, else from free slabs, else
@@ -62,8 +64,9 @@
  *
  * What misuse is caught. Always, at the call: a pointer outside the managed
  * memory, into no slab, into a slab of another cache (kmem_cache_free), or
- * misaligned for its cache; for the general caches, whose objects are aligned
- * to their size, that is every pointer into the middle of an object. When the
+ * misaligned for its cache; for general caches of a power of two, whose objects are
+ * aligned to their size, that is every pointer into the middle of an object, for those
+ * of classes=four in between only what is not a multiple of 16 or more. When the
  * object reaches its slab, that is at the flush of an array and the depot, or
  * at once with percpu=off: every pointer that is not the start of an object
  * (also at once wherever a free takes the slow path), and an object that is

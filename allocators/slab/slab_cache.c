@@ -43,14 +43,15 @@ void slab_chain_unlock(void)
 
 /* --- sizes of the arrays --- */
 
-/* Most objects of an array by default, and objects of about how many bytes. Pairs
- * that come in batches of hundreds cost a third less with 512 than with Linux's
- * 120; more than 512 brought nothing. */
-#define DEFAULT_LIMIT_MAX   512u
-#define DEFAULT_ARRAY_BYTES ((size_t)64 << 10)
+/* Most objects of an array by default, and objects of about how many bytes: a program
+ * that frees and allocates 1600 small blocks at a time takes a third of the time with
+ * 2048 that it takes with 512 and the depot. The price is at most 128 KiB of free
+ * objects for each CPU and class in use. */
+#define DEFAULT_LIMIT_MAX   2048u
+#define DEFAULT_ARRAY_BYTES ((size_t)128 << 10)
 /* Objects moved at a time: long enough to pay for the lock, short enough to stay
  * in the first-level cache. */
-#define DEFAULT_BATCH_MAX 64u
+#define DEFAULT_BATCH_MAX 128u
 
 /* The number of Linux 2.6.28 (enable_cpucache) where that is larger: few for large
  * objects, so that an array holds a few hundred KiB at most. */

@@ -47,7 +47,7 @@ struct slab_config {
 	bool colour;		   /* cache colouring */
 	uint64_t colour_off_bytes; /* step between colours; 0: the cache line */
 	uint64_t limit;		   /* objects per CPU and cache; 0: by object size */
-	uint64_t batchcount; /* objects moved at a time; 0: half of limit, at most 64 */
+	uint64_t batchcount; /* objects moved at a time; 0: half of limit, at most 128 */
 	bool depot;	     /* shared array per node between the CPUs and the lists */
 	int debug;	     /* 0 off, 1 red zones, poison and last user on every cache */
 };
