@@ -15,7 +15,7 @@
  *
  * The sequences below do what percpu_push() and percpu_pop() of os/percpu_fast.h do,
  * on the same stacks; they differ in that a miss is a jump instead of a result, and
- * that what they read of the arrays are operands in memory: 7 instructions less each.
+ * that what they read of the arrays are operands in memory: fewer instructions.
  */
 #ifndef KMEM_SLAB_ARRAYS_H
 #define KMEM_SLAB_ARRAYS_H
