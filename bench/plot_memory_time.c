@@ -17,7 +17,9 @@
 #define POINTS	       500
 /* Names of more phases than this would stand on each other. */
 #define PHASE_NAMES_MAX 4
-#define PHASES_MAX	64
+/* More lines than this hide what they divide: those of the work are then left out. */
+#define PHASE_LINES_MAX 16
+#define PHASES_MAX	1024
 
 struct lines {
 	struct curves resident, usable, live;
@@ -139,6 +141,8 @@ static void write_phases(struct plotter *p, size_t cell, const bool *used, doubl
 			bool named = n <= PHASE_NAMES_MAX ||
 				     !timeline_working(&t, begins[i]);
 
+			if (n > PHASE_LINES_MAX && timeline_working(&t, begins[i]))
+				continue;
 			if (timeline_seconds(&t, begins[i]) < last)
 				fprintf(p->table, "%zu\t%.6g\t%s\n",
 					plot_series_number(used, s),

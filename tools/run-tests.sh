@@ -21,9 +21,10 @@ for test in "$@"; do
 	esac
 	status=$?
 	seconds=$(echo "$(date +%s.%N) $start" | awk '{printf "%.1f", $1 - $2}')
-	ok=$(grep -cE '^\s*ok [0-9]+' "$log")
-	skip=$(grep -cE '^\s*ok [0-9]+.*# SKIP' "$log")
-	bad=$(grep -cE '^\s*not ok [0-9]+' "$log")
+	# TAP says "ok N # SKIP"; cmocka writes "not ok N # SKIP".
+	ok=$(grep -cE '^\s*ok [0-9]+|^\s*not ok [0-9]+ # SKIP' "$log")
+	skip=$(grep -cE '^\s*(not )?ok [0-9]+.*# SKIP' "$log")
+	bad=$(grep -E '^\s*not ok [0-9]+' "$log" | grep -vcE '^\s*not ok [0-9]+ # SKIP')
 	# A crash, a time-out or a leak report is a failure even if no line says so.
 	if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
 		bad=1
