@@ -199,7 +199,6 @@ int compare_estimate(struct comparison *row, struct compare_sample *s,
 					     larger_is_better);
 	} else {
 		if (table->traits.deterministic) {
-			pct = fmin(pct, COMPARE_DETERMINISTIC_PCT / 100.0);
 			take_exactly(row);
 		} else {
 			err = estimate_ratio(s, &row->ratio);
