@@ -51,8 +51,8 @@ static int table_init(struct comparison_table *table,
 		.skipped = json_object_get(results_context(files[count - 1]), "skipped"),
 	};
 	if (table->traits.deterministic)
-		table->equivalence_pct =
-			fmin(table->equivalence_pct, COMPARE_DETERMINISTIC_PCT);
+		table->equivalence_pct = fmin(table->equivalence_pct,
+					      COMPARE_DETERMINISTIC_PCT);
 	for (size_t i = 0; i < count; i++) {
 		table->simulated |= is_simulated(files[i]);
 		if (resolution_ns(files[i], metric) > table->resolution_ns)

@@ -288,7 +288,8 @@ static void startup_allocates_each_size_once(void **state)
 static void *slow_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
 			int node)
 {
-	/* Far more than a median can take otherwise, on a busy machine as well; one size. */
+	/* Far more than a median can take otherwise, on a busy machine as well; one size.
+	 */
 	if (size == 64)
 		for (volatile int i = 0; i < 400000; i++)
 			;
