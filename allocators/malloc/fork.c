@@ -40,6 +40,7 @@ static void before_fork(void)
 	trim_fork_lock();
 	slab_fork_lock_chain();
 	buddy_fork_lock_drain();
+	magazine_fork_lock();
 	freeze_all();
 	slab_fork_lock_lists();
 	buddy_fork_lock_zones();
@@ -57,6 +58,7 @@ static void after_fork(void)
 	percpu_area_fork_unlock();
 	buddy_fork_unlock();
 	slab_fork_unlock();
+	magazine_fork_unlock();
 	trim_fork_unlock();
 }
 

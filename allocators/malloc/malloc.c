@@ -122,16 +122,17 @@ KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 	return p;
 }
 
-/* First the classes above those that malloc_fast() looks at. */
+/* First magazines that change places, and the classes above those that malloc_fast()
+ * looks at. */
 KMEM_NOINLINE void *malloc_slow_plain(size_t size)
 {
-	if (size > KMALLOC_SMALL_MAX && size <= KMALLOC_MAX_CACHE_SIZE) {
-		void *object = slab_pop_hit(kmalloc_large_arrays(size));
+	void *object = NULL;
 
-		if (KMEM_LIKELY(object != NULL))
-			return object;
-	}
-	return malloc_slow(size, 0, false);
+	if (size <= KMALLOC_SMALL_MAX)
+		object = magazine_pop_exchanged(kmalloc_small_out(size));
+	else if (size <= KMALLOC_MAX_CACHE_SIZE)
+		object = magazine_pop_hit(kmalloc_large_out(size));
+	return KMEM_LIKELY(object != NULL) ? object : malloc_slow(size, 0, false);
 }
 
 void *kmem_malloc(size_t size)

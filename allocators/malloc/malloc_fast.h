@@ -14,7 +14,7 @@
 static KMEM_ALWAYS_INLINE void *malloc_fast(size_t size)
 {
 	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX)) {
-		void *object = slab_pop_hit(kmalloc_small_arrays(size));
+		void *object = magazine_pop_hit(kmalloc_small_out(size));
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;

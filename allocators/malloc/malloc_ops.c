@@ -79,7 +79,6 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("slab_pages", (double)slab.slab_pages, arg);
 	fn("active_objects", (double)slab.active_objects, arg);
 	fn("percpu_objects", (double)slab.percpu_objects, arg);
-	fn("hits", (double)slab.hits, arg);
 	fn("refills", (double)slab.refills, arg);
 	fn("flushes", (double)slab.flushes, arg);
 	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);

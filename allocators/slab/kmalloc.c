@@ -108,9 +108,9 @@ int kmalloc_init(void)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(small_class); i++)
-		kmalloc_small_id[i] = kmalloc_caches[small_class[i]]->id;
+		kmalloc_small_id[i] = kmalloc_caches[small_class[i]]->mag.out;
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(large_class); i++)
-		kmalloc_large_id[i] = kmalloc_caches[large_class[i]]->id;
+		kmalloc_large_id[i] = kmalloc_caches[large_class[i]]->mag.out;
 	return 0;
 }
 

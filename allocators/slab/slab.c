@@ -14,8 +14,8 @@
  *
  * Structures, from the hit path down:
  *
- *   kmem_cache --- percpu: an array of object pointers for each CPU
- *        |                 (os/percpu_fast.h: rseq, or a lock)
+ *   kmem_cache --- mag: one or two magazines of object pointers for each CPU
+ *        |                 (os/magazine_fast.h: rseq, or a lock)
  *        |   refill ^  | flush        batchcount objects at a time
  *        |          |  v
  *        +- node[] - depot: one page of pointers shared by the node's CPUs
@@ -24,17 +24,18 @@
  *
  * An object finds its slab and cache through its page's descriptor: every page
  * of a slab has PG_slab set and points to both. slab_geometry.h draws a slab. The hit
- * path of a free reads neither: a byte for each page frame holds the cache's number
- * (slab_arrays.h).
+ * path of a free reads neither: a byte for each page frame holds the number of the
+ * cache's magazine (slab_pages.h).
  *
- * Allocation. Pop from this CPU's array. When it is empty: up to batchcount
- * objects from the depot, else from partial slabs, else from free slabs, else
- * a new slab is made (slab_grow) and the search repeated; one object is
- * returned, the others go onto the array. A new slab of a node starts its
- * objects one colour further than the slab before it did, so that equal fields
- * of equal objects spread over the sets of the processor's caches.
+ * Allocation. Pop from this CPU's magazine. Caches of small objects have two, and free
+ * into the other; when the first is empty they change places, if the other has enough.
+ * Otherwise: up to batchcount objects from the depot, else from partial slabs, else from
+ * free slabs, else a new slab is made (slab_grow) and the search repeated; one object is
+ * returned, the others go into the magazine. A new slab of a node starts its objects one
+ * colour further than the slab before it did, so that equal fields of equal objects
+ * spread over the sets of the processor's caches.
  *
- * Free. Push onto this CPU's array. When it is full, its newest batchcount
+ * Free. Push into this CPU's magazine. When it is full, its newest batchcount
  * objects move to the depot; what the depot has no room for goes back to its
  * slabs. A slab that becomes empty while the node has more free objects than
  * free_limit is given back to the page allocator at once, others when
@@ -51,8 +52,8 @@
  * Locking, in lock order:
  *   1. slab_chain_mutex   the list of caches; creation, destruction, reaping
  *   2. list_lock          one node of one cache: slabs, bufctls, depot
- * The arrays have no lock of their own but in the mode without rseq; that lock
- * is taken inside neither. No call to the page allocator, to a constructor or
+ * The magazines have no lock of their own but in the mode without rseq; those locks
+ * are taken inside neither. No call to the page allocator, to a constructor or
  * destructor or into another cache is made with a list_lock held. Bug reports
  * are made without any lock.
  *
@@ -91,8 +92,8 @@
  * pages are used to have eight objects in each, as SLUB does; general caches
  * are aligned to their size, as Linux guarantees since 5.4; SLAB_POISON is
  * ignored for caches with a constructor, as in SLUB. From Bonwick & Adams:
- * no magazines change hands, objects are copied in batches; the array size is
- * fixed per cache.
+ * magazines change places on a CPU, but none travels to the depot, objects are copied in
+ * batches; their size is fixed per cache.
  *
  * References: J. Bonwick, "The Slab Allocator", USENIX Summer 1994; J. Bonwick
  * and J. Adams, "Magazines and Vmem", USENIX 2001; Linux 2.6.28 mm/slab.c.
@@ -208,15 +209,15 @@ static size_t slab_take_or_grow(struct kmem_cache *cache, gfp_t gfp, int nid, si
 static void *slab_refill(struct kmem_cache *cache, gfp_t gfp)
 {
 	void *objects[SLAB_BATCH_MAX];
-	size_t want = cache->has_percpu ? cache->batchcount : 1;
+	size_t want = cache->limit ? cache->batchcount : 1;
 	size_t got, pushed;
 
 	got = slab_take_or_grow(cache, gfp, slab_this_node(), want, objects);
 	if (got == 0)
 		return NULL;
 	if (got > 1) {
-		pushed = percpu_push_batch(&cache->percpu, got - 1, objects);
-		/* Another thread has filled the array meanwhile. */
+		pushed = magazine_fill_batch(&cache->mag, got - 1, objects);
+		/* Another thread has filled it meanwhile. */
 		if (pushed < got - 1)
 			slab_node_put(cache, got - 1 - pushed, objects + pushed);
 	}
@@ -232,7 +233,7 @@ static void *slab_alloc_one(struct kmem_cache *cache, gfp_t gfp, int nid)
 			nid = numa_node_id();
 		return slab_take_or_grow(cache, gfp, nid, 1, &object) ? object : NULL;
 	}
-	object = percpu_pop(&cache->percpu);
+	object = magazine_pop(&cache->mag);
 	return object ? object : slab_refill(cache, gfp);
 }
 
@@ -241,6 +242,11 @@ KMEM_NOINLINE void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid
 {
 	void *object;
 
+	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW) && nid == NUMA_NO_NODE)) {
+		object = magazine_pop_exchanged(cache->mag.out);
+		if (object)
+			return object;
+	}
 	if (!slab_gfp_ok(cache, gfp, nid))
 		return NULL;
 	do {
@@ -281,7 +287,7 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
 		}
 		return got;
 	}
-	got = percpu_pop_batch(&cache->percpu, n, objects);
+	got = magazine_pop_batch(&cache->mag, n, objects);
 	while (got < n) {
 		/* Pieces, so that the list_lock is not held for long. */
 		size_t want = n - got < SLAB_BATCH_MAX ? n - got : SLAB_BATCH_MAX;
@@ -348,8 +354,7 @@ static void slab_flush(struct kmem_cache *cache, void *object)
 	void *objects[SLAB_BATCH_MAX + 1];
 	size_t n = 0;
 
-	if (cache->has_percpu)
-		n = percpu_take_batch(&cache->percpu, cache->batchcount, objects);
+	n = magazine_take_batch(&cache->mag, cache->batchcount, objects);
 	/* Newest first as they were taken; the depot wants the newest last. */
 	for (size_t i = 0; i < n / 2; i++) {
 		void *tmp = objects[i];
@@ -357,7 +362,7 @@ static void slab_flush(struct kmem_cache *cache, void *object)
 		objects[i] = objects[n - 1 - i];
 		objects[n - 1 - i] = tmp;
 	}
-	if (!percpu_push(&cache->percpu, object))
+	if (!magazine_push(&cache->mag, object))
 		objects[n++] = object;
 	if (n > 0)
 		slab_node_put(cache, n, objects);
@@ -377,7 +382,7 @@ KMEM_NOINLINE void slab_free_slow(struct kmem_cache *cache, void *object,
 		slab_debug_free(cache, slab, object, caller);
 	else if (slab_nr_nodes > 1 && slab->nid != numa_node_id())
 		slab_node_put(cache, 1, &object);
-	else if (!percpu_push(&cache->percpu, object))
+	else if (!magazine_push(&cache->mag, object))
 		slab_flush(cache, object);
 }
 
@@ -402,8 +407,10 @@ static size_t plain_run(const struct kmem_cache *cache, size_t n, void *const *o
 {
 	size_t i;
 
-	for (i = 0; cache && i < n && i < SLAB_BATCH_MAX; i++) {
-		if (((uintptr_t)objects[i] & cache->free_mask) != 0 ||
+	if (!cache || cache->debug || slab_nr_nodes > 1)
+		return 0;
+	for (i = 0; i < n && i < SLAB_BATCH_MAX; i++) {
+		if (((uint32_t)(uintptr_t)objects[i] & cache->free_mask) != 0 ||
 		    !virt_addr_valid(objects[i]) ||
 		    virt_to_page(objects[i])->slab_cache != cache)
 			break;
@@ -418,7 +425,7 @@ void kmem_cache_free_bulk(struct kmem_cache *cache, size_t n, void **objects)
 	while (i < n) {
 		struct kmem_cache *c = cache ? cache : owner_of(objects[i]);
 		size_t run = plain_run(c, n - i, objects + i);
-		size_t pushed = run ? percpu_push_batch(&c->percpu, run, objects + i) : 0;
+		size_t pushed = run ? magazine_push_batch(&c->mag, run, objects + i) : 0;
 
 		if (pushed < run)
 			slab_node_put(c, run - pushed, objects + i + pushed);

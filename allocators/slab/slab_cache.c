@@ -14,7 +14,7 @@
 #include <string.h>
 
 struct slab_config slab_config;
-struct slab_arrays slab_arrays[SLAB_NR_IDS];
+uint32_t slab_free_mask[MAGAZINE_NR];
 struct slab_pages slab_pages;
 unsigned int slab_nr_nodes;
 struct list_head slab_cache_chain = {&slab_cache_chain, &slab_cache_chain};
@@ -26,10 +26,6 @@ static union {
 	struct kmem_cache cache;
 	char bytes[sizeof(struct kmem_cache) + MAX_NUMNODES * sizeof(struct kmem_list3)];
 } cache_cache;
-
-/* Arrays that are always empty and always full, for caches without arrays of
- * their own: the hit path needs no test for them. */
-static struct percpu_stacks no_percpu;
 
 void slab_chain_lock(void)
 {
@@ -73,11 +69,25 @@ static uint32_t default_limit(size_t size)
 	return limit < DEFAULT_LIMIT_MAX ? (uint32_t)limit : DEFAULT_LIMIT_MAX;
 }
 
+/* By default only where a magazine full of objects, of which any may be next, stays in
+ * the first-level cache. */
+#define TWO_MAGAZINES_MAX 64u
+
+/* A few objects are not worth an exchange now and one more soon. 0: one magazine. */
+static uint32_t exchange_least(const struct kmem_cache *cache)
+{
+	if (slab_config.magazines == SLAB_MAGAZINES_ONE ||
+	    (slab_config.magazines == SLAB_MAGAZINES_AUTO &&
+	     cache->object_size > TWO_MAGAZINES_MAX))
+		return 0;
+	return cache->batchcount / 4 + 1;
+}
+
 static int cache_init_percpu(struct kmem_cache *cache)
 {
 	uint64_t batch = slab_config.batchcount;
+	int err;
 
-	cache->percpu = no_percpu;
 	cache->limit = 0;
 	cache->batchcount = 1;
 	if (!slab_config.percpu || cache->debug || cache == &cache_cache.cache)
@@ -93,12 +103,17 @@ static int cache_init_percpu(struct kmem_cache *cache)
 	if (batch > cache->limit)
 		batch = cache->limit;
 	cache->batchcount = batch < SLAB_BATCH_MAX ? (uint32_t)batch : SLAB_BATCH_MAX;
-	if (percpu_stacks_init(&cache->percpu, cache->limit) != 0)
+	err = magazine_create(&cache->mag, cache->limit, exchange_least(cache));
+	/* More caches than numbers: this one does without. */
+	if (err == -ENOSPC)
+		cache->limit = 0, cache->batchcount = 1;
+	else if (err != 0)
 		return kmem_error(
 			-ENOMEM,
-			"cache '%s': no memory for arrays of '%u' objects, lower limit",
+			"cache '%s': no memory for magazines of '%u' objects, lower limit",
 			cache->name, cache->limit);
-	cache->has_percpu = true;
+	if (err != 0)
+		return 0;
 	if (slab_config.depot) {
 		/* Linux's `shared` is 8 batches; a page is the bound here. */
 		uint32_t depot = 8 * cache->batchcount;
@@ -140,7 +155,6 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 	cache->stride = (uint32_t)g->stride;
 	cache->reciprocal = UINT64_MAX / g->stride + 1;
 	cache->num = g->num;
-	cache->arrays = &slab_arrays[0];
 	cache->gfporder = g->gfporder;
 	cache->flags = flags & SLAB_PUBLIC_FLAGS;
 	cache->gfpflags = flags & SLAB_CACHE_DMA ? __GFP_DMA : 0;
@@ -151,7 +165,7 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 		cache->slabp_cache = kmalloc_cache_of(g->desc_bytes, 0);
 	if (cache_init_percpu(cache) != 0)
 		return -ENOMEM;
-	cache->free_mask = cache->debug || slab_nr_nodes > 1 ? UINTPTR_MAX : g->align - 1;
+	cache->free_mask = (uint32_t)g->align - 1;
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
 		slab_list3_init(cache, (int)nid);
 	return 0;
@@ -168,32 +182,11 @@ static struct kmem_cache *find_cache(const char *name)
 	return NULL;
 }
 
-/* Gives the cache a number if it can have one. Under slab_chain_mutex. */
-static void take_id(struct kmem_cache *cache)
+/* Lets frees of the cache's objects take the hit path. */
+static void open_hit_path(struct kmem_cache *cache)
 {
-	if (!cache->has_percpu)
-		return;
-	for (unsigned int id = 1; id < SLAB_NR_IDS; id++) {
-		if (slab_arrays[id].cache)
-			continue;
-		slab_arrays[id] = (struct slab_arrays){
-			.percpu = cache->percpu,
-			.free_mask = cache->free_mask,
-			.cache = cache,
-		};
-		cache->id = (uint8_t)id;
-		cache->arrays = &slab_arrays[id];
-		return;
-	}
-}
-
-/* No page has it any more. Under slab_chain_mutex. */
-static void drop_id(struct kmem_cache *cache)
-{
-	if (cache->id != 0)
-		slab_arrays[cache->id] = (struct slab_arrays){.cache = NULL};
-	cache->id = 0;
-	cache->arrays = &slab_arrays[0];
+	slab_free_mask[cache->mag.in] = cache->free_mask;
+	cache->page_id = slab_nr_nodes == 1 ? cache->mag.in : 0;
 }
 
 struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
@@ -218,15 +211,14 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 	slab_chain_lock();
 	taken = find_cache(name) != NULL;
 	if (!taken) {
-		take_id(cache);
+		open_hit_path(cache);
 		list_add_tail(&cache->next, &slab_cache_chain);
 	}
 	slab_chain_unlock();
 	if (taken) {
 		kmem_error(-EEXIST, "a cache named '%s' exists, choose another name",
 			   name);
-		if (cache->has_percpu)
-			percpu_stacks_destroy(&cache->percpu);
+		magazine_destroy(&cache->mag);
 		kmem_cache_free(&cache_cache.cache, cache);
 		return NULL;
 	}
@@ -303,17 +295,14 @@ int kmem_cache_destroy(struct kmem_cache *cache)
 	slab_drain(cache, true);
 	slab_release_free(cache);
 	live = cache_live_objects(cache);
-	if (live == 0) {
-		drop_id(cache);
+	if (live == 0)
 		list_del(&cache->next);
-	}
 	slab_chain_unlock();
 	if (live > 0)
 		return kmem_error(-EBUSY,
 				  "cache '%s' still has %llu objects, free them first",
 				  cache->name, (unsigned long long)live);
-	if (cache->has_percpu)
-		percpu_stacks_destroy(&cache->percpu);
+	magazine_destroy(&cache->mag);
 	kmem_cache_free(&cache_cache.cache, cache);
 	return 0;
 }
@@ -400,12 +389,6 @@ static int bootstrap(void)
 		      slab_nr_nodes * sizeof(struct kmem_list3);
 	unsigned int flags = SLAB_NO_REAP | SLAB_DESC_ON_SLAB;
 
-	if (percpu_stacks_init(&no_percpu, 1) != 0)
-		return kmem_error(
-			-ENOMEM,
-			"no memory for per-CPU arrays, stop other programs or raise "
-			"'ulimit -v'");
-	no_percpu.limit = 0;
 	/* Private, so that a child of fork() has its own; not touched before it is used.
 	 */
 	slab_pages.page_id = os_map_anon(kmem_nr_frames);
@@ -472,16 +455,12 @@ void kmem_cache_exit(void)
 		slab_drain(cache, true);
 		slab_release_free(cache);
 		slab_release_all(cache);
-		drop_id(cache);
 		list_del(&cache->next);
-		if (cache->has_percpu)
-			percpu_stacks_destroy(&cache->percpu);
+		magazine_destroy(&cache->mag);
 	}
 	kmalloc_exit();
 	if (slab_pages.page_id)
 		os_unmap(slab_pages.page_id, kmem_nr_frames);
 	slab_pages = (struct slab_pages){.page_id = NULL};
-	no_percpu.limit = 1; /* as it was made */
-	percpu_stacks_destroy(&no_percpu);
 	slab_nr_nodes = 0;
 }

@@ -18,21 +18,12 @@
 static KMEM_ALWAYS_INLINE void *kmem_cache_alloc_fast(struct kmem_cache *cache, gfp_t gfp)
 {
 	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW))) {
-		void *object = slab_pop_hit(cache->arrays);
+		void *object = magazine_pop_hit(cache->mag.out);
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;
 	}
 	return slab_alloc_slow(cache, gfp, NUMA_NO_NODE, __builtin_return_address(0));
-}
-
-/* True when the object has gone onto this CPU's array of the cache with that number. */
-static KMEM_ALWAYS_INLINE bool slab_free_hit(size_t id, void *object)
-{
-	const struct slab_arrays *arrays = &slab_arrays[id];
-
-	return KMEM_LIKELY(((uintptr_t)object & arrays->free_mask) == 0) &&
-	       KMEM_LIKELY(slab_push_hit(arrays, object));
 }
 
 static KMEM_ALWAYS_INLINE void kmem_cache_free_fast(struct kmem_cache *cache,
@@ -41,7 +32,7 @@ static KMEM_ALWAYS_INLINE void kmem_cache_free_fast(struct kmem_cache *cache,
 	size_t id = slab_id_of(object);
 
 	/* Number 0 never hits. */
-	if (KMEM_LIKELY(id == cache->id) && slab_free_hit(id, object))
+	if (KMEM_LIKELY(id == cache->mag.in) && slab_free_hit(id, object))
 		return;
 	slab_free_slow(cache, object, __builtin_return_address(0));
 }
@@ -59,20 +50,19 @@ extern uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
 extern uint8_t kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
 #pragma GCC visibility pop
 
-/* size <= KMALLOC_SMALL_MAX; arrays without a hit before the start. */
-static KMEM_ALWAYS_INLINE const struct slab_arrays *kmalloc_small_arrays(size_t size)
+/* Number of the magazine that the size is taken from. size <= KMALLOC_SMALL_MAX; 0 before
+ * the start. */
+static KMEM_ALWAYS_INLINE size_t kmalloc_small_out(size_t size)
 {
-	size_t step = (size + (1u << KMALLOC_SMALL_STEP) - 1) >> KMALLOC_SMALL_STEP;
-
-	return &slab_arrays[kmalloc_small_id[step]];
+	return kmalloc_small_id[(size + (1u << KMALLOC_SMALL_STEP) - 1) >>
+				KMALLOC_SMALL_STEP];
 }
 
 /* size <= KMALLOC_MAX_CACHE_SIZE */
-static KMEM_ALWAYS_INLINE const struct slab_arrays *kmalloc_large_arrays(size_t size)
+static KMEM_ALWAYS_INLINE size_t kmalloc_large_out(size_t size)
 {
-	size_t step = (size + (1u << KMALLOC_LARGE_STEP) - 1) >> KMALLOC_LARGE_STEP;
-
-	return &slab_arrays[kmalloc_large_id[step]];
+	return kmalloc_large_id[(size + (1u << KMALLOC_LARGE_STEP) - 1) >>
+				KMALLOC_LARGE_STEP];
 }
 
 /* Everything the hit path does not serve; slower, and complete. */
@@ -81,7 +71,7 @@ void *kmalloc_slow(size_t size, gfp_t gfp, int nid, const void *caller);
 static KMEM_ALWAYS_INLINE void *kmalloc_fast(size_t size, gfp_t gfp)
 {
 	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX && !(gfp & SLAB_GFP_SLOW))) {
-		void *object = slab_pop_hit(kmalloc_small_arrays(size));
+		void *object = magazine_pop_hit(kmalloc_small_out(size));
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;

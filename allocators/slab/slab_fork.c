@@ -17,8 +17,7 @@ bool slab_fork_freeze(void)
 	bool all = true;
 
 	list_for_each_entry (cache, &slab_cache_chain, next) {
-		if (cache->has_percpu)
-			all &= percpu_freeze(&cache->percpu);
+		all &= magazine_freeze(&cache->mag);
 	}
 	return all;
 }
@@ -41,8 +40,7 @@ void slab_fork_unlock(void)
 	list_for_each_entry (cache, &slab_cache_chain, next) {
 		for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
 			spin_unlock(&cache->node[nid].list_lock);
-		if (cache->has_percpu)
-			percpu_thaw(&cache->percpu);
+		magazine_thaw(&cache->mag);
 	}
 	slab_chain_unlock();
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static const char *const class_names[] = {"auto", "pow2", "linux", "four", NULL};
+static const char *const magazine_names[] = {"auto", "one", "two", NULL};
 static const char *const descriptor_names[] = {"auto", "on", "off", NULL};
 static const char *const debug_names[] = {"off", "on", NULL};
 
@@ -41,8 +42,16 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, limit),
 	 .initial = "0",
 	 .max = 16384,
-	 .help = "objects per CPU and cache: more is faster and holds more memory; 0: by size, "
+	 .help = "objects in a magazine: more is faster and holds more memory; 0: by size, "
 		 "2048 to 1 (Linux 2.6: 120 to 1)"},
+	{.name = "magazines",
+	 .type = KMEM_OPT_ENUM,
+	 .offset = offsetof(struct slab_config, magazines),
+	 .initial = "auto",
+	 .choices = magazine_names,
+	 .help = "one: the object freed last is handed out next; two: objects are freed into "
+		 "one magazine and taken from another until that is empty, which keeps frees "
+		 "and allocations from waiting for each other; auto: two up to 64 bytes"},
 	{.name = "batchcount",
 	 .type = KMEM_OPT_UINT,
 	 .offset = offsetof(struct slab_config, batchcount),
@@ -100,20 +109,6 @@ static struct node_sums sum_nodes(struct kmem_cache *cache)
 	return sums;
 }
 
-static uint64_t arrays_count(const struct kmem_cache *cache)
-{
-	return cache->has_percpu ? percpu_count(&cache->percpu) : 0;
-}
-
-static uint64_t arrays_hits(const struct kmem_cache *cache)
-{
-	uint64_t hits = 0;
-
-	for (unsigned int cpu = 0; cache->has_percpu && cpu < os_nr_cpus(); cpu++)
-		hits += percpu_pops(&cache->percpu, cpu);
-	return hits;
-}
-
 /* Objects in callers' hands; other threads may be at work, so not below 0. */
 static uint64_t active_objects(const struct kmem_cache *cache,
 			       const struct node_sums *sums, uint64_t arrays)
@@ -133,7 +128,8 @@ void slabinfo(void (*fn)(const struct kmem_cache_info *info, void *arg), void *a
 		struct node_sums sums = sum_nodes(cache);
 		struct kmem_cache_info info = {
 			.name = cache->name,
-			.active_objs = active_objects(cache, &sums, arrays_count(cache)),
+			.active_objs = active_objects(cache, &sums,
+						      magazine_count(&cache->mag)),
 			.num_objs = sums.slabs * cache->num,
 			.objsize_bytes = cache->stride,
 			.objperslab = cache->num,
@@ -188,7 +184,7 @@ void slab_stats(struct slab_stats *stats)
 	slab_chain_lock();
 	list_for_each_entry (cache, &slab_cache_chain, next) {
 		struct node_sums sums = sum_nodes(cache);
-		uint64_t arrays = arrays_count(cache);
+		uint64_t arrays = magazine_count(&cache->mag);
 
 		stats->caches++;
 		stats->slabs += sums.slabs;
@@ -196,7 +192,6 @@ void slab_stats(struct slab_stats *stats)
 		stats->active_objects += active_objects(cache, &sums, arrays);
 		stats->total_objects += sums.slabs * cache->num;
 		stats->percpu_objects += arrays + sums.depot_objects;
-		stats->hits += arrays_hits(cache);
 		stats->refills += sums.refills;
 		stats->flushes += sums.flushes;
 		stats->grown += sums.grown;
@@ -377,8 +372,7 @@ static int check_cached_objects(struct kmem_cache *cache)
 		for (uint32_t i = 0; i < l3->depot_avail; i++)
 			check_cached_object(l3->depot[i], &check);
 	}
-	if (cache->has_percpu)
-		percpu_walk(&cache->percpu, check_cached_object, &check);
+	magazine_walk(&cache->mag, check_cached_object, &check);
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
 		unmark_slabs(&cache->node[nid].slabs_partial, cache->num);
 		unmark_slabs(&cache->node[nid].slabs_full, cache->num);
@@ -400,7 +394,7 @@ static int check_cache(struct kmem_cache *cache)
 	/* Fewer objects in use than cached ones: some object is cached twice. */
 	sums = sum_nodes(cache);
 	if (sums.slabs * cache->num - sums.free_objects <
-	    sums.depot_objects + arrays_count(cache))
+	    sums.depot_objects + magazine_count(&cache->mag))
 		return check_fail(cache, "objects on arrays", sums.depot_objects,
 				  sums.slabs * cache->num - sums.free_objects);
 	return 0;

@@ -6,11 +6,11 @@
 #include <kmem/mm_types.h>
 #include <kmem/phys.h>
 #include <kmem/slab.h>
-#include "allocators/os/percpu_fast.h"
+#include "allocators/os/magazine_fast.h"
 #include "allocators/os/spinlock.h"
-#include "allocators/slab/slab_arrays.h"
 #include "allocators/slab/slab_geometry.h"
 #include "allocators/slab/slab_list.h"
+#include "allocators/slab/slab_pages.h"
 
 /* Most objects moved between an array, the depot and the slabs at a time; such
  * a batch lies on the stack of the mover. */
@@ -60,12 +60,12 @@ struct kmem_list3 {
 
 struct kmem_cache {
 	/* --- hit path: constant after creation, one line --- */
-	const struct slab_arrays *arrays; /* slab_arrays[id] */
-	struct percpu_stacks percpu;
-	/* Address bits that are zero in every object; all ones: no free may take
-	 * the hit path (debugging, several nodes). */
-	uintptr_t free_mask;
-	uint8_t id; /* 0: none; all slow, since it has no arrays or came too late */
+	struct magazines mag; /* numbers 0: none */
+	/* Address bits that are zero in every object. */
+	uint32_t free_mask;
+	/* What page_id says of its pages: mag.in, or 0 where no free may take the hit
+	 * path (debugging, several nodes). */
+	uint8_t page_id;
 	uint32_t object_size;
 	uint32_t stride;
 	uint64_t reciprocal; /* 2^64 / stride, rounded up: division by multiplication */
@@ -78,11 +78,10 @@ struct kmem_cache {
 	struct kmem_cache *slabp_cache; /* of off-slab descriptors; NULL: on the slab */
 	kmem_cache_ctor ctor, dtor;
 	struct slab_geometry geometry;
-	uint32_t limit; /* of a per-CPU array; 0: none */
+	uint32_t limit; /* objects of a magazine; 0: none */
 	uint32_t batchcount;
 	uint32_t depot_limit; /* pointers; 0: no depot */
 	bool debug;	      /* any of SLAB_DEBUG_FLAGS */
-	bool has_percpu;      /* percpu is this cache's own */
 	char name[SLAB_NAME_MAX];
 
 	struct list_head next; /* on slab_cache_chain; under slab_chain_mutex */

@@ -39,7 +39,7 @@ static void mark_pages(struct kmem_cache *cache, struct slab *slab, struct page 
 						      memory_order_relaxed);
 
 		atomic_store_explicit(&slab_pages.page_id[page_to_pfn(page + i)],
-				      owned ? cache->id : 0, memory_order_relaxed);
+				      owned ? cache->page_id : 0, memory_order_relaxed);
 		page[i].slab_cache = owned ? cache : NULL;
 		page[i].slab = owned ? slab : NULL;
 		flags = owned ? flags | PG_slab : flags & ~(uint32_t)PG_slab;
@@ -413,10 +413,8 @@ void slab_drain(struct kmem_cache *cache, bool quiescent)
 {
 	struct drain_batch batch = {.cache = cache};
 
-	if (cache->has_percpu) {
-		percpu_drain_all(&cache->percpu, quiescent, drain_one, &batch);
-		drain_flush(&batch);
-	}
+	magazine_drain_all(&cache->mag, quiescent, drain_one, &batch);
+	drain_flush(&batch);
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
 		depot_drain(cache, &cache->node[nid]);
 }

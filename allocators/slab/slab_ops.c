@@ -207,7 +207,6 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("active_objects", (double)slab.active_objects, arg);
 	fn("total_objects", (double)slab.total_objects, arg);
 	fn("percpu_objects", (double)slab.percpu_objects, arg);
-	fn("hits", (double)slab.hits, arg);
 	fn("refills", (double)slab.refills, arg);
 	fn("flushes", (double)slab.flushes, arg);
 	fn("grown", (double)slab.grown, arg);

@@ -39,8 +39,8 @@ static void test_classes(void **state)
 /* More caches than there are numbers: the last ones work, slower. */
 static void test_more_caches_than_ids(void **state)
 {
-	struct kmem_cache *caches[SLAB_NR_IDS + 20];
-	void *objects[SLAB_NR_IDS + 20];
+	struct kmem_cache *caches[MAGAZINE_NR + 20];
+	void *objects[MAGAZINE_NR + 20];
 	char name[16];
 
 	(void)state;
@@ -51,7 +51,7 @@ static void test_more_caches_than_ids(void **state)
 		objects[i] = kmem_cache_alloc(caches[i], GFP_KERNEL);
 		assert_non_null(objects[i]);
 	}
-	assert_int_equal(caches[KMEM_ARRAY_SIZE(caches) - 1]->id, 0);
+	assert_int_equal(caches[KMEM_ARRAY_SIZE(caches) - 1]->mag.out, 0);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(caches); i++) {
 		if (i % 2)
 			kmem_cache_free(caches[i], objects[i]);

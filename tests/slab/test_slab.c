@@ -488,8 +488,8 @@ static void test_remote_frees_go_home(void **state)
 		kmem_cache_free(cache, objects[0][i]);
 		kmem_cache_free(cache, objects[1][i]);
 	}
-	assert_true(percpu_count(&cache->percpu) > 0);
-	percpu_walk(&cache->percpu, nid_is, &here);
+	assert_true(magazine_count(&cache->mag) > 0);
+	magazine_walk(&cache->mag, nid_is, &here);
 	assert_int_equal(cache->node[there].depot_avail, 100);
 	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
 	assert_int_equal(slab_test_info("home").active_objs, 0);

@@ -31,7 +31,7 @@ static void test_double_free_on_an_array(void **state)
 	void *object;
 
 	(void)state;
-	setup("", 64);
+	setup("magazines=one", 64);
 	object = kmem_cache_alloc(cache, GFP_KERNEL);
 	/* Live objects, so that the sums alone would be in order. */
 	for (int i = 0; i < 100; i++)
@@ -63,24 +63,24 @@ static void test_strangers_on_an_array(void **state)
 {
 	struct kmem_list3 *l3;
 	struct slab *slab;
-	void *object, *first;
+	void *object, *first, *taken;
 
 	(void)state;
 	setup("limit=16,batchcount=8", 64);
 	l3 = &cache->node[0];
 	object = kmem_cache_alloc(cache, GFP_KERNEL);
 	slab = slab_of(cache, object);
-	assert_true(percpu_push(&cache->percpu, &l3));
+	assert_true(magazine_push(&cache->mag, &l3));
 	assert_broken("is none of its objects");
-	percpu_pop(&cache->percpu);
-	assert_true(percpu_push(&cache->percpu, (char *)object + 8));
+	assert_int_equal(magazine_take_batch(&cache->mag, 1, &taken), 1);
+	assert_true(magazine_push(&cache->mag, (char *)object + 8));
 	assert_broken("is none of its objects");
-	percpu_pop(&cache->percpu);
+	assert_int_equal(magazine_take_batch(&cache->mag, 1, &taken), 1);
 	assert_int_not_equal(slab->free, BUFCTL_END);
 	first = slab_object(cache, slab, slab->free);
-	assert_true(percpu_push(&cache->percpu, first));
+	assert_true(magazine_push(&cache->mag, first));
 	assert_broken("is on an array and free");
-	percpu_pop(&cache->percpu);
+	assert_int_equal(magazine_take_batch(&cache->mag, 1, &taken), 1);
 	kmem_cache_free(cache, object);
 	assert_sound();
 	slab_test_stop();

@@ -32,8 +32,8 @@ static void test_no_percpu_area(void **state)
 	os_set_hooks(&hooks);
 	assert_int_equal(kmem_cache_init(&slab_test.slab), -ENOMEM);
 	assert_string_equal(kmem_last_error(),
-			    "no memory for per-CPU arrays, stop other programs or "
-			    "raise 'ulimit -v'");
+			    "no memory for a byte for each of 65536 page frames, lower "
+			    "option 'memory' or raise 'ulimit -v'");
 	os_set_hooks(NULL);
 	assert_int_equal(slab_test_free_pages(), free_pages);
 	/* It can be tried again. */

@@ -40,10 +40,14 @@ enum slab_descriptors {
 	SLAB_DESCRIPTORS_OFF,
 };
 
+/* Per-CPU caches of one magazine or two (os/magazine_fast.h). */
+enum slab_magazines { SLAB_MAGAZINES_AUTO, SLAB_MAGAZINES_ONE, SLAB_MAGAZINES_TWO };
+
 struct slab_config {
 	int descriptors;	   /* enum slab_descriptors */
 	int classes;		   /* enum slab_classes */
 	bool percpu;		   /* per-CPU object caches */
+	int magazines;		   /* enum slab_magazines */
 	bool colour;		   /* cache colouring */
 	uint64_t colour_off_bytes; /* step between colours; 0: the cache line */
 	uint64_t limit;		   /* objects per CPU and cache; 0: by object size */
@@ -123,7 +127,6 @@ struct slab_stats {
 	uint64_t caches, slabs, slab_pages;
 	uint64_t active_objects, total_objects;
 	uint64_t percpu_objects; /* on per-CPU and shared arrays */
-	uint64_t hits;		 /* allocations that an array served */
 	uint64_t refills, flushes, grown, reaped;
 };
 KMEM_API void slab_stats(struct slab_stats *stats);
