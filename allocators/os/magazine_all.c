@@ -84,12 +84,29 @@ static void drain_one(unsigned int cpu, size_t id, bool quiescent,
 void magazine_drain_all(const struct magazines *m, bool quiescent,
 			void (*fn)(void *object, void *arg), void *arg)
 {
-	if (m->out == 0)
-		return;
-	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
+	for (unsigned int cpu = 0; m->out != 0 && cpu < os_nr_cpus(); cpu++) {
 		for (unsigned int id = m->out; cpu_used(cpu) && id <= m->in; id++)
 			drain_one(cpu, id, quiescent, fn, arg);
 	}
+}
+
+void magazine_drain_cpu(const struct magazines *m, unsigned int cpu,
+			void (*fn)(void *object, void *arg), void *arg)
+{
+	for (unsigned int id = m->out; id != 0 && cpu_used(cpu) && id <= m->in; id++)
+		drain_one(cpu, id, false, fn, arg);
+}
+
+uint64_t magazine_state(const struct magazines *m, unsigned int cpu)
+{
+	uint64_t state = 0;
+
+	for (unsigned int id = m->out; id != 0 && cpu_used(cpu) && id <= m->in; id++) {
+		void **top = load_top(cpu_of(cpu), id);
+
+		state = state * 31 + (top == pair(NOTHING) ? 0 : (uintptr_t)top);
+	}
+	return state;
 }
 
 size_t magazine_count(const struct magazines *m)

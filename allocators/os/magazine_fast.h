@@ -183,6 +183,12 @@ static inline bool magazine_push(const struct magazines *m, void *object)
 /* --- all CPUs': as percpu_drain_all(), _freeze(), _thaw(), _count(), _walk() --- */
 void magazine_drain_all(const struct magazines *m, bool quiescent,
 			void (*fn)(void *object, void *arg), void *arg);
+/* The same for one CPU's; not quiescent. */
+void magazine_drain_cpu(const struct magazines *m, unsigned int cpu,
+			void (*fn)(void *object, void *arg), void *arg);
+/* Changes with every push and pop on that CPU, but may come back to what it was; 0 where
+ * there has never been one. To be compared with itself only. */
+uint64_t magazine_state(const struct magazines *m, unsigned int cpu);
 bool magazine_freeze(const struct magazines *m);
 void magazine_thaw(const struct magazines *m);
 size_t magazine_count(const struct magazines *m);

@@ -234,6 +234,7 @@ static void test_drain(void **state)
 	for (unsigned int kind = 0; kind < 4; kind++) {
 		struct seen walked = {0, 0}, seen = {0, 0};
 		bool quiescent = kind & 1;
+		uint64_t states[2];
 		uintptr_t sum = 0;
 
 		assert_int_equal(magazine_create(&m, 500, kind & 2), 0);
@@ -253,7 +254,14 @@ static void test_drain(void **state)
 		assert_int_equal(magazine_count(&m), 0);
 		magazine_drain_all(&m, quiescent, see, &seen);
 		assert_int_equal(seen.n, 300);
+		states[0] = magazine_state(&m, os_cpu_id());
+		assert_int_not_equal(states[0], 0);
 		assert_true(push(&m, object(0)));
+		states[1] = magazine_state(&m, os_cpu_id());
+		assert_int_not_equal(states[0], states[1]);
+		magazine_drain_cpu(&m, os_cpu_id(), see, &seen);
+		assert_int_equal(seen.n, 301);
+		assert_int_equal(magazine_count(&m), 0);
 		magazine_destroy(&m);
 	}
 	stay_on_one_cpu(false);
