@@ -128,6 +128,9 @@ KMEM_NOINLINE void *malloc_slow_plain(size_t size)
 {
 	void *object = NULL;
 
+	/* Not in the mode with locks: there nobody has started us for sure. */
+	if (magazine_rseq_offset == 0)
+		return malloc_slow(size, 0, false);
 	if (size <= KMALLOC_SMALL_MAX)
 		object = magazine_pop_exchanged(kmalloc_small_out(size));
 	else if (size <= KMALLOC_MAX_CACHE_SIZE)
