@@ -13,6 +13,7 @@
 #include <kmem/error.h>
 
 #include "workloads/harness/arena.h"
+#include "workloads/harness/draw.h"
 #include "workloads/harness/lap_fast.h"
 #include "workloads/harness/size_list.h"
 #include "workloads/harness/worker_fast.h"
@@ -96,11 +97,9 @@ static int aligned_validate(const struct workload_run *run)
 	const struct aligned_params *params = run->params;
 	struct size_list list;
 
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'aligned' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
+	if (draw_check_range("aligned", "size_", params->size_min_bytes,
+			     params->size_max_bytes) != 0)
+		return -EINVAL;
 	if (size_list_parse(params->alignments_bytes, &list) != 0)
 		return -EINVAL;
 	for (unsigned int i = 0; i < list.count; i++) {

@@ -15,14 +15,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <kmem/error.h>
-
 #include "workloads/harness/arena.h"
+#include "workloads/harness/draw.h"
 #include "workloads/harness/fresh_thread.h"
 #include "workloads/harness/lap_fast.h"
 #include "workloads/harness/shared_slots_fast.h"
@@ -65,24 +63,7 @@ static const struct kmem_option churn_options[] = {
 		.min = 1,
 		.max = 1u << 26,
 	},
-	{
-		.name = "size_min_bytes",
-		.type = KMEM_OPT_SIZE,
-		.offset = offsetof(struct churn_params, size_min_bytes),
-		.initial = "16",
-		.help = "smallest block; sizes are uniform between the two",
-		.min = SHARED_SLOTS_SIZE_MIN,
-		.max = SHARED_SLOTS_SIZE_MAX,
-	},
-	{
-		.name = "size_max_bytes",
-		.type = KMEM_OPT_SIZE,
-		.offset = offsetof(struct churn_params, size_max_bytes),
-		.initial = "1024",
-		.help = "largest block",
-		.min = SHARED_SLOTS_SIZE_MIN,
-		.max = SHARED_SLOTS_SIZE_MAX,
-	},
+	SHARED_SLOTS_SIZE_OPTIONS(struct churn_params, "1024"),
 	KMEM_OPTION_END,
 };
 
@@ -117,17 +98,10 @@ static int churn_validate(const struct workload_run *run)
 {
 	const struct churn_params *params = run->params;
 
-	if (params->slots < run->threads)
-		return kmem_error(-EINVAL,
-				  "workload 'churn-exit' has slots=%" PRIu64
-				  " for %u threads: give at least one each",
-				  params->slots, run->threads);
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'churn-exit' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
-	return 0;
+	if (shared_slots_check(run, params->slots) != 0)
+		return -EINVAL;
+	return draw_check_range("churn-exit", "size_", params->size_min_bytes,
+				params->size_max_bytes);
 }
 
 static uint64_t churn_size_max(const struct workload_run *run)

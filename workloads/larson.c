@@ -14,13 +14,10 @@
  * original; with the default of 40000 replacements that is 1 to 2 ns of each
  * operation's figure. The floors pay it as well.
  */
-#include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 
-#include <kmem/error.h>
-
+#include "workloads/harness/draw.h"
 #include "workloads/harness/slots_fast.h"
 
 /* Sizes and number of slots of the paper's server. */
@@ -92,12 +89,8 @@ static int larson_validate(const struct workload_run *run)
 {
 	const struct larson_params *params = run->params;
 
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'larson' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
-	return 0;
+	return draw_check_range("larson", "size_", params->size_min_bytes,
+				params->size_max_bytes);
 }
 
 static uint64_t larson_size_max(const struct workload_run *run)

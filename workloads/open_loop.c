@@ -23,14 +23,11 @@
  * response time, grow for as long as the pass lasts: compare at a rate that all
  * can serve.
  */
-#include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include <kmem/error.h>
-
 #include "workloads/harness/arena.h"
+#include "workloads/harness/draw.h"
 #include "workloads/harness/slots_fast.h"
 
 /* A quantum of 0.64 ms at the default rate. Fewer at lower rates, and one at least. */
@@ -115,12 +112,8 @@ static int open_loop_validate(const struct workload_run *run)
 {
 	const struct open_loop_params *params = run->params;
 
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'open-loop' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
-	return 0;
+	return draw_check_range("open-loop", "size_", params->size_min_bytes,
+				params->size_max_bytes);
 }
 
 static uint64_t open_loop_size_max(const struct workload_run *run)

@@ -13,14 +13,12 @@
  * in those latencies; what an allocator does when a thread ends is in the time per
  * operation alone.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include <kmem/error.h>
-
 #include "workloads/harness/arena.h"
+#include "workloads/harness/draw.h"
 #include "workloads/harness/fresh_thread.h"
 #include "workloads/harness/worker_fast.h"
 
@@ -72,12 +70,8 @@ static int startup_validate(const struct workload_run *run)
 {
 	const struct startup_params *params = run->params;
 
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'startup' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
-	return 0;
+	return draw_check_range("startup", "size_", params->size_min_bytes,
+				params->size_max_bytes);
 }
 
 static uint64_t startup_size_max(const struct workload_run *run)

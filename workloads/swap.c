@@ -18,6 +18,7 @@
 #include <kmem/error.h>
 
 #include "workloads/harness/arena.h"
+#include "workloads/harness/draw.h"
 #include "workloads/harness/shared_slots_fast.h"
 
 /* At 30 to 500 ns each. */
@@ -55,24 +56,7 @@ static const struct kmem_option swap_options[] = {
 		.min = 2,
 		.max = 1u << 26,
 	},
-	{
-		.name = "size_min_bytes",
-		.type = KMEM_OPT_SIZE,
-		.offset = offsetof(struct swap_params, size_min_bytes),
-		.initial = "16",
-		.help = "smallest block; sizes are uniform between the two",
-		.min = SHARED_SLOTS_SIZE_MIN,
-		.max = SHARED_SLOTS_SIZE_MAX,
-	},
-	{
-		.name = "size_max_bytes",
-		.type = KMEM_OPT_SIZE,
-		.offset = offsetof(struct swap_params, size_max_bytes),
-		.initial = "1039",
-		.help = "largest block",
-		.min = SHARED_SLOTS_SIZE_MIN,
-		.max = SHARED_SLOTS_SIZE_MAX,
-	},
+	SHARED_SLOTS_SIZE_OPTIONS(struct swap_params, "1039"),
 	{
 		.name = "order",
 		.type = KMEM_OPT_ENUM,
@@ -118,17 +102,10 @@ static int swap_validate(const struct workload_run *run)
 				  "workload 'swap' has slots=%" PRIu64
 				  ": give a power of two",
 				  params->slots);
-	if (params->slots < run->threads)
-		return kmem_error(-EINVAL,
-				  "workload 'swap' has slots=%" PRIu64
-				  " for %u threads: give at least one each",
-				  params->slots, run->threads);
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'swap' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
-	return 0;
+	if (shared_slots_check(run, params->slots) != 0)
+		return -EINVAL;
+	return draw_check_range("swap", "size_", params->size_min_bytes,
+				params->size_max_bytes);
 }
 
 static uint64_t swap_size_max(const struct workload_run *run)

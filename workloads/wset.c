@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* wset: a working set of mixed sizes, one random block of it replaced at a time. */
-#include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 
-#include <kmem/error.h>
-
+#include "workloads/harness/draw.h"
 #include "workloads/harness/slots_fast.h"
 
 /* At 10 to 100 ns each. */
@@ -80,12 +77,8 @@ static int wset_validate(const struct workload_run *run)
 {
 	const struct wset_params *params = run->params;
 
-	if (params->size_min_bytes > params->size_max_bytes)
-		return kmem_error(-EINVAL,
-				  "workload 'wset' has size_min_bytes=%" PRIu64
-				  " above size_max_bytes=%" PRIu64 ": swap them",
-				  params->size_min_bytes, params->size_max_bytes);
-	return 0;
+	return draw_check_range("wset", "size_", params->size_min_bytes,
+				params->size_max_bytes);
 }
 
 static uint64_t wset_size_max(const struct workload_run *run)

@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "workloads/harness/shared_slots_fast.h"
 
+#include <errno.h>
+#include <inttypes.h>
+
+#include <kmem/error.h>
+
 #include "workloads/harness/arena.h"
 
 _Static_assert(45 + SHARED_SLOTS_TAG_BITS == 64, "address, size and owner fill a word");
+
+int shared_slots_check(const struct workload_run *run, uint64_t slots)
+{
+	if (slots >= run->threads)
+		return 0;
+	return kmem_error(-EINVAL,
+			  "workload '%s' has slots=%" PRIu64
+			  " for %u threads: give at least one each",
+			  run->workload->name, slots, run->threads);
+}
 
 struct shared_slots *shared_slots_new(uint64_t count)
 {

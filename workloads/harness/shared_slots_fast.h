@@ -30,11 +30,35 @@
 #define SHARED_SLOTS_SIZE_MIN 8u
 #define SHARED_SLOTS_SIZE_MAX ((1u << SHARED_SLOTS_SIZE_BITS) - 1)
 
+/*
+ * The options size_min_bytes and size_max_bytes of a workload whose parameters have
+ * fields of these names: what a slot can hold.
+ */
+#define SHARED_SLOTS_SIZE_OPTIONS(params, size_max_initial)                              \
+	{                                                                                \
+		.name = "size_min_bytes",                                                \
+		.type = KMEM_OPT_SIZE,                                                   \
+		.offset = offsetof(params, size_min_bytes),                              \
+		.initial = "16",                                                         \
+		.help = "smallest block; sizes are uniform between the two",             \
+		.min = SHARED_SLOTS_SIZE_MIN,                                            \
+		.max = SHARED_SLOTS_SIZE_MAX,                                            \
+	},                                                                               \
+	{                                                                                \
+		.name = "size_max_bytes", .type = KMEM_OPT_SIZE,                         \
+		.offset = offsetof(params, size_max_bytes), .initial = size_max_initial, \
+		.help = "largest block", .min = SHARED_SLOTS_SIZE_MIN,                   \
+		.max = SHARED_SLOTS_SIZE_MAX,                                            \
+	}
+
 struct shared_slots {
 	size_t bytes; /* of the arena that holds this */
 	uint64_t count;
 	_Atomic uint64_t slot[];
 };
+
+/* For validate(): 0, or -EINVAL with a text when a thread would have no slot. */
+int shared_slots_check(const struct workload_run *run, uint64_t slots);
 
 /* All empty. From an arena: never fails. */
 struct shared_slots *shared_slots_new(uint64_t count);
