@@ -17,6 +17,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,5 +405,45 @@ static MODEL_UNUSED void __attribute__((noreturn)) fail_catch(const char *reason
 		if (strstr(text, piece) == NULL)                             \
 			fail_msg("'%s' does not contain '%s'", text, piece); \
 	} while (0)
+
+/* --- what every workload's tests ask --- */
+
+/* The cell is refused, and the error says so in these words. */
+static MODEL_UNUSED void driver_refused(const char *workload, const char *params,
+					uint64_t size_bytes, unsigned int threads,
+					const char *text)
+{
+	struct driver d;
+
+	driver_init(&d, workload, params, size_bytes, threads);
+	assert_int_equal(workload_validate(&d.run, &d.model->ops), -EINVAL);
+	assert_contains(kmem_last_error(), text);
+	model_delete(d.model);
+	kmem_options_release(d.run.workload->params, d.params);
+}
+
+/* One seed twice makes the same events, another seed others, if seeds matter at all. */
+static MODEL_UNUSED void driver_same_seed(const char *workload, const char *params,
+					  unsigned int steps, bool seed_matters)
+{
+	struct driver d[3];
+	size_t bytes;
+
+	for (int i = 0; i < 3; i++) {
+		driver_init(&d[i], workload, params, 0, 1);
+		d[i].model->ops.realloc = model_realloc;
+		d[i].run.seed = i < 2 ? 7 : 8;
+		driver_setup(&d[i]);
+		driver_pass(&d[i], steps);
+	}
+	bytes = d[0].model->logged * sizeof(struct model_event);
+	assert_int_equal(d[0].model->logged, d[1].model->logged);
+	assert_memory_equal(d[0].model->log, d[1].model->log, bytes);
+	assert_int_equal(d[0].model->logged != d[2].model->logged ||
+				 memcmp(d[0].model->log, d[2].model->log, bytes) != 0,
+			 seed_matters);
+	for (int i = 0; i < 3; i++)
+		driver_finish(&d[i]);
+}
 
 #endif /* KMEMBENCH_TESTS_MODEL_H */

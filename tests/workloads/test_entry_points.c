@@ -2,7 +2,6 @@
 /* realloc, calloc, aligned, and lists of sizes as a parameter's value. */
 #include "tests/workloads/model.h"
 
-#include <errno.h>
 #include <math.h>
 
 #include "workloads/harness/arena.h"
@@ -358,39 +357,15 @@ static void impossible_cells_are_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
-		struct driver d;
-
-		driver_init(&d, cases[i].workload, cases[i].params, 0, 1);
-		assert_int_equal(workload_validate(&d.run, &d.model->ops), -EINVAL);
-		assert_contains(kmem_last_error(), cases[i].text);
-		model_delete(d.model);
-		kmem_options_release(d.run.workload->params, d.params);
-	}
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++)
+		driver_refused(cases[i].workload, cases[i].params, 0, 1, cases[i].text);
 }
 
 static void same_seed_same_decisions(void **state)
 {
-	static const char *const names[] = {"realloc", "aligned"};
-
 	(void)state;
-	for (int n = 0; n < 2; n++) {
-		struct driver d[3];
-
-		for (int i = 0; i < 3; i++) {
-			driver_init(&d[i], names[n], NULL, 0, 1);
-			d[i].model->ops.realloc = model_realloc;
-			d[i].run.seed = i < 2 ? 7 : 8;
-			driver_setup(&d[i]);
-			driver_pass(&d[i], 1);
-		}
-		assert_memory_equal(d[0].model->log, d[1].model->log,
-				    d[0].model->logged * sizeof(struct model_event));
-		assert_memory_not_equal(d[0].model->log, d[2].model->log,
-					d[0].model->logged * sizeof(struct model_event));
-		for (int i = 0; i < 3; i++)
-			driver_finish(&d[i]);
-	}
+	driver_same_seed("realloc", NULL, 1, true);
+	driver_same_seed("aligned", NULL, 1, true);
 }
 
 static void lists_of_sizes_are_read(void **state)

@@ -214,21 +214,8 @@ static void wset_replaces_one_at_a_time(void **state)
 
 static void same_seed_same_decisions(void **state)
 {
-	struct driver d[3];
-
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		driver_init(&d[i], "wset", NULL, 0, 1);
-		d[i].run.seed = i < 2 ? 7 : 8;
-		driver_setup(&d[i]);
-		driver_pass(&d[i], 1);
-	}
-	assert_memory_equal(d[0].model->log, d[1].model->log,
-			    d[0].model->logged * sizeof(struct model_event));
-	assert_memory_not_equal(d[0].model->log, d[2].model->log,
-				d[0].model->logged * sizeof(struct model_event));
-	for (int i = 0; i < 3; i++)
-		driver_finish(&d[i]);
+	driver_same_seed("wset", NULL, 1, true);
 }
 
 /* Each step is a thread of its own, which frees what its forebears allocated. */

@@ -190,38 +190,16 @@ static void counts_match_operations(void **state)
 static void same_seed_same_decisions(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
-		struct driver d[3];
-		bool unlike;
-
-		for (int k = 0; k < 3; k++) {
-			driver_init(&d[k], cases[i].workload, cases[i].params, 0, 1);
-			d[k].run.seed = k < 2 ? 7 : 8;
-			driver_setup(&d[k]);
-			driver_pass(&d[k], 2);
-		}
-		assert_int_equal(d[0].model->logged, d[1].model->logged);
-		assert_memory_equal(d[0].model->log, d[1].model->log,
-				    d[0].model->logged * sizeof(struct model_event));
-		unlike = d[0].model->logged != d[2].model->logged ||
-			 memcmp(d[0].model->log, d[2].model->log,
-				d[0].model->logged * sizeof(struct model_event)) != 0;
-		/* An adversary leaves nothing to chance, and a pair nothing to draw. */
-		assert_int_equal(unlike, strcmp(cases[i].workload, "ff-worst") != 0 &&
-						 strstr(cases[i].params, "pair") == NULL);
-		for (int k = 0; k < 3; k++)
-			driver_finish(&d[k]);
-	}
+	/* An adversary leaves nothing to chance, and a pair nothing to draw. */
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++)
+		driver_same_seed(cases[i].workload, cases[i].params, 2,
+				 strcmp(cases[i].workload, "ff-worst") != 0 &&
+					 strstr(cases[i].params, "pair") == NULL);
 }
 
 static void refused(const char *workload, const char *params, const char *text)
 {
-	struct driver d;
-
-	driver_init(&d, workload, params, 0, 1);
-	assert_true(workload_validate(&d.run, &d.model->ops) < 0);
-	assert_contains(kmem_last_error(), text);
-	model_delete(d.model);
+	driver_refused(workload, params, 0, 1, text);
 }
 
 static void impossible_parameters_are_refused(void **state)

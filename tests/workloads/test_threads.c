@@ -6,7 +6,6 @@
  */
 #include "tests/workloads/shapes.h"
 
-#include <errno.h>
 #include <math.h>
 
 #include "workloads/harness/arena.h"
@@ -270,34 +269,17 @@ static void impossible_cells_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
 		const struct workload_ops *ops = workload_find(cases[i].workload);
-		struct driver d;
 
-		driver_init(&d, cases[i].workload, cases[i].params,
-			    ops->default_sizes != NULL ? 8 : 0, cases[i].threads);
-		assert_int_equal(workload_validate(&d.run, &d.model->ops), -EINVAL);
-		assert_contains(kmem_last_error(), cases[i].text);
-		model_delete(d.model);
-		kmem_options_release(ops->params, d.params);
+		driver_refused(cases[i].workload, cases[i].params,
+			       ops->default_sizes != NULL ? 8 : 0, cases[i].threads,
+			       cases[i].text);
 	}
 }
 
 static void same_seed_same_decisions(void **state)
 {
-	struct driver d[3];
-
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		driver_init(&d[i], "swap", "slots=64,order=random", 0, 1);
-		d[i].run.seed = i < 2 ? 7 : 8;
-		driver_setup(&d[i]);
-		driver_pass(&d[i], 1);
-	}
-	assert_memory_equal(d[0].model->log, d[1].model->log,
-			    d[0].model->logged * sizeof(struct model_event));
-	assert_memory_not_equal(d[0].model->log, d[2].model->log,
-				d[0].model->logged * sizeof(struct model_event));
-	for (int i = 0; i < 3; i++)
-		driver_finish(&d[i]);
+	driver_same_seed("swap", "slots=64,order=random", 1, true);
 }
 
 int main(void)

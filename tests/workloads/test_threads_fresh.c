@@ -2,7 +2,6 @@
 /* churn-exit and startup: threads that live for a few blocks. */
 #include "tests/workloads/model.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -357,33 +356,14 @@ static void impossible_cells_are_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
-		struct driver d;
-
-		driver_init(&d, cases[i].workload, cases[i].params, 0, 2);
-		assert_int_equal(workload_validate(&d.run, &d.model->ops), -EINVAL);
-		assert_contains(kmem_last_error(), cases[i].text);
-		model_delete(d.model);
-	}
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++)
+		driver_refused(cases[i].workload, cases[i].params, 0, 2, cases[i].text);
 }
 
 static void same_seed_same_decisions(void **state)
 {
-	struct driver d[3];
-
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		driver_init(&d[i], "churn-exit", NULL, 0, 1);
-		d[i].run.seed = i < 2 ? 7 : 8;
-		driver_setup(&d[i]);
-		driver_pass(&d[i], 2);
-	}
-	assert_memory_equal(d[0].model->log, d[1].model->log,
-			    d[0].model->logged * sizeof(struct model_event));
-	assert_memory_not_equal(d[0].model->log, d[2].model->log,
-				d[0].model->logged * sizeof(struct model_event));
-	for (int i = 0; i < 3; i++)
-		driver_finish(&d[i]);
+	driver_same_seed("churn-exit", NULL, 2, true);
 }
 
 int main(void)
