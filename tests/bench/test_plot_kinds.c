@@ -146,6 +146,41 @@ static void assert_holds(const char *text, const char *what)
 		fail_msg("no '%s' in:\n%s", what, text);
 }
 
+/* The same; without gnuplot the test ends here, skipped. */
+static struct drawn draw_or_skip(struct dataset *d, const char *dir)
+{
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	return draw(d, dir);
+}
+
+static void draw_end(struct drawn *drawn, struct dataset *d)
+{
+	drawn_free(drawn);
+	dataset_free(d);
+}
+
+/* The text stands in this block, or a later one, of a picture's table. */
+static void assert_row(const struct drawn *drawn, const char *stem, unsigned int block,
+		       const char *text)
+{
+	char *table = table_of(drawn, stem);
+
+	assert_holds(block_of(table, block), text);
+	free(table);
+}
+
+static void assert_no_row(const struct drawn *drawn, const char *stem, unsigned int block,
+			  const char *text)
+{
+	char *table = table_of(drawn, stem);
+
+	assert_null(strstr(block_of(table, block), text));
+	free(table);
+}
+
 /* --- ratios --- */
 
 /* Ten blocks that drift together; slab takes `factor` of glibc's time. */
@@ -171,7 +206,6 @@ static void forest_shows_what_compare_says(void **state)
 	size_t slab = series_named(d, "slab"), glibc = series_named(d, "glibc");
 	struct ratios ratios;
 	struct drawn drawn;
-	char *table;
 
 	(void)state;
 	ratios_load(d, (int)glibc, &ratios);
@@ -179,46 +213,30 @@ static void forest_shows_what_compare_says(void **state)
 	assert_float_equal(ratios_at(&ratios, 0, slab)->ratio.estimate, 0.5, 1e-9);
 	assert_int_equal(ratios_at(&ratios, 0, slab)->verdict, VERDICT_FASTER);
 	ratios_free(&ratios);
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "forest");
+	drawn = draw_or_skip(d, "forest");
 	assert_picture(&drawn, "forest-glibc");
-	table = table_of(&drawn, "forest-glibc");
-	assert_holds(block_of(table, 2),
-		     "1\t1\t0.5\t0.5\t0.5\t0\t0\t\t0.500 [0.500, 0.500]\n");
-	assert_holds(block_of(table, 3), "1 faster, 0 slower, 0 same, 0 open\n");
+	assert_row(&drawn, "forest-glibc", 2,
+		   "1\t1\t0.5\t0.5\t0.5\t0\t0\t\t0.500 [0.500, 0.500]\n");
+	assert_row(&drawn, "forest-glibc", 3, "1 faster, 0 slower, 0 same, 0 open\n");
 	/* The floor is not among the candidates. */
-	assert_null(strstr(table, "null"));
-	free(table);
+	assert_no_row(&drawn, "forest-glibc", 0, "null");
 	/* The variant against the plain one: twice its time. */
 	assert_picture(&drawn, "ablation-slab");
-	table = table_of(&drawn, "ablation-slab");
-	assert_holds(table, "slab:percpu=off\t");
-	assert_holds(block_of(table, 2), "1\t1\t2\t2\t2\t1\t0\t\t2.000 [2.000, 2.000]\n");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	assert_row(&drawn, "ablation-slab", 0, "slab:percpu=off\t");
+	assert_row(&drawn, "ablation-slab", 2,
+		   "1\t1\t2\t2\t2\t1\t0\t\t2.000 [2.000, 2.000]\n");
+	draw_end(&drawn, d);
 }
 
 static void ratios_beyond_the_axis_are_told(void **state)
 {
 	struct dataset *d = load(ratio_results(40), "beyond.json");
 	struct drawn drawn;
-	char *table;
 
 	(void)state;
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "beyond");
-	table = table_of(&drawn, "forest-glibc");
-	assert_holds(block_of(table, 2), "1\t1\t8\t8\t8\t1\t1\t40× ▸\t40.000");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	drawn = draw_or_skip(d, "beyond");
+	assert_row(&drawn, "forest-glibc", 2, "1\t1\t8\t8\t8\t1\t1\t40× ▸\t40.000");
+	draw_end(&drawn, d);
 }
 
 /* --- blocks --- */
@@ -228,7 +246,6 @@ static void outliers_are_marked_and_kept(void **state)
 	json_t *root = fixture_results();
 	struct dataset *d;
 	struct drawn drawn;
-	char *table;
 
 	(void)state;
 	for (int block = 0; block < 8; block++)
@@ -236,19 +253,12 @@ static void outliers_are_marked_and_kept(void **state)
 					  "pair", "glibc", 64, 1, block,
 					  block == 3 ? 90 : 10 + 0.1 * block, NULL});
 	d = load(root, "outlier.json");
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "outlier");
+	drawn = draw_or_skip(d, "outlier");
 	assert_picture(&drawn, "blocks-pair");
-	table = table_of(&drawn, "blocks-pair");
-	assert_holds(block_of(table, 3), "1\t1\t0.4286\t90\t1\n");
-	assert_holds(block_of(table, 3), "1\t1\t0\t10\t0\n");
-	assert_holds(block_of(table, 3), "1\t1\t1\t10.7\t0\n");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	assert_row(&drawn, "blocks-pair", 3, "1\t1\t0.4286\t90\t1\n");
+	assert_row(&drawn, "blocks-pair", 3, "1\t1\t0\t10\t0\n");
+	assert_row(&drawn, "blocks-pair", 3, "1\t1\t1\t10.7\t0\n");
+	draw_end(&drawn, d);
 }
 
 /* --- memory over time --- */
@@ -326,34 +336,26 @@ static void memory_over_time_and_drain(void **state)
 {
 	struct dataset *d = load(drained_results("sawtooth"), "drain.json");
 	struct drawn drawn;
-	char *table;
 
 	(void)state;
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "drain");
+	drawn = draw_or_skip(d, "drain");
 	assert_picture(&drawn, "memory-time-sawtooth-1-thread");
-	table = table_of(&drawn, "memory-time-sawtooth-1-thread");
 	/* At the end of the work: resident with its spread, usable, live. */
-	assert_holds(block_of(table, 1),
-		     "\t1\t12582912\t11534336\t13631488\t10485760\t8388608\n");
-	assert_holds(block_of(table, 2), "1\t1.5\tidle\n");
-	assert_holds(block_of(table, 3), "20971520\tRobson: any allocator\n");
+	assert_row(&drawn, "memory-time-sawtooth-1-thread", 1,
+		   "\t1\t12582912\t11534336\t13631488\t10485760\t8388608\n");
+	assert_row(&drawn, "memory-time-sawtooth-1-thread", 2, "1\t1.5\tidle\n");
+	assert_row(&drawn, "memory-time-sawtooth-1-thread", 3,
+		   "20971520\tRobson: any allocator\n");
 	/* Twice the time of work: the rest is the drain's to show. */
-	assert_null(strstr(block_of(table, 2), "freed"));
-	free(table);
+	assert_no_row(&drawn, "memory-time-sawtooth-1-thread", 2, "freed");
 	assert_picture(&drawn, "drain-sawtooth");
-	table = table_of(&drawn, "drain-sawtooth");
-	assert_holds(block_of(table, 1), "1\t1\t0.01\t10485760\t9437184\t11534336\n");
+	assert_row(&drawn, "drain-sawtooth", 1,
+		   "1\t1\t0.01\t10485760\t9437184\t11534336\n");
 	/* Its last point: two seconds on, before the frees. */
-	assert_holds(block_of(table, 1), "1\t1\t2\t4194304\t3145728\t5242880\n\n");
-	assert_holds(block_of(table, 2), "1\t1048576\t");
-	assert_holds(block_of(table, 2), "1 MiB kept live\n");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	assert_row(&drawn, "drain-sawtooth", 1, "1\t1\t2\t4194304\t3145728\t5242880\n\n");
+	assert_row(&drawn, "drain-sawtooth", 2, "1\t1048576\t");
+	assert_row(&drawn, "drain-sawtooth", 2, "1 MiB kept live\n");
+	draw_end(&drawn, d);
 }
 
 static void fragmentation_clock(void **state)
@@ -362,7 +364,6 @@ static void fragmentation_clock(void **state)
 	struct dataset *d;
 	struct drawn drawn;
 	json_t *entry;
-	char *table;
 	size_t i;
 
 	(void)state;
@@ -376,25 +377,18 @@ static void fragmentation_clock(void **state)
 		json_object_set_new(json_object_get(entry, "kmembench"), "age", segments);
 	}
 	d = load(root, "age.json");
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "age");
+	drawn = draw_or_skip(d, "age");
 	assert_picture(&drawn, "age-age-1-thread");
-	table = table_of(&drawn, "age-age-1-thread");
-	assert_holds(block_of(table, 2), "1\t0\tinternal fragmentation");
+	assert_row(&drawn, "age-age-1-thread", 2, "1\t0\tinternal fragmentation");
 	/* No free was timed: six panels, the last of them the 99th percentile of alloc.
 	 */
-	assert_holds(block_of(table, 2), "6\t3\talloc, 99th percentile\n\n");
-	assert_holds(block_of(table, 1), "6\t1\t16777216\t61\t60\t62\n");
+	assert_row(&drawn, "age-age-1-thread", 2, "6\t3\talloc, 99th percentile\n\n");
+	assert_row(&drawn, "age-age-1-thread", 1, "6\t1\t16777216\t61\t60\t62\n");
 	/* Below the clock's step: at half of it. */
-	assert_holds(block_of(table, 1), "5\t1\t8388608\t0.5\t0.5\t0.5\n");
+	assert_row(&drawn, "age-age-1-thread", 1, "5\t1\t8388608\t0.5\t0.5\t0.5\n");
 	/* Once the work has ended nothing is drawn: idle memory does not age. */
-	assert_holds(block_of(table, 1), "1\t1\t16777216\t20\t20\t20\n\n");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	assert_row(&drawn, "age-age-1-thread", 1, "1\t1\t16777216\t20\t20\t20\n\n");
+	draw_end(&drawn, d);
 }
 
 /* --- tails --- */
@@ -421,7 +415,6 @@ static void causes_are_grouped(void **state)
 	struct dataset *d;
 	struct drawn drawn;
 	struct tail tail;
-	char *table;
 
 	(void)state;
 	for (int block = 0; block < 2; block++) {
@@ -441,18 +434,11 @@ static void causes_are_grouped(void **state)
 	/* Recorded, and nothing was above. */
 	assert_true(tail_of(dataset_at(d, 0, 0), "free", &tail));
 	assert_int_equal(tail.total, 0);
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "tail");
+	drawn = draw_or_skip(d, "tail");
 	assert_picture(&drawn, "tail-causes-pair");
-	table = table_of(&drawn, "tail-causes-pair");
-	assert_holds(block_of(table, 1), "1\t1\t50\t20\t36\t52\t64\t68\t100\n");
-	assert_holds(block_of(table, 2), "alloc\n");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	assert_row(&drawn, "tail-causes-pair", 1, "1\t1\t50\t20\t36\t52\t64\t68\t100\n");
+	assert_row(&drawn, "tail-causes-pair", 2, "alloc\n");
+	draw_end(&drawn, d);
 }
 
 /* A workload's own series has a panel behind alloc and free. */
@@ -464,7 +450,6 @@ static void further_series_have_panels(void **state)
 	json_t *latency = json_object_get(json_object_get(entry, "kmembench"), "latency");
 	struct dataset *d;
 	struct drawn drawn;
-	char *table;
 
 	(void)state;
 	json_object_set_new(latency, "service",
@@ -472,20 +457,13 @@ static void further_series_have_panels(void **state)
 	json_object_set_new(latency, "response",
 			    fixture_histogram(40, 1000, FIXTURE_TICK_NS));
 	d = load(root, "open-loop.json");
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "open-loop");
+	drawn = draw_or_skip(d, "open-loop");
 	assert_picture(&drawn, "latency-percentiles-open-loop-1-thread");
-	table = table_of(&drawn, "latency-percentiles-open-loop-1-thread");
-	assert_holds(block_of(table, 1), "1\t3\t1\t10\n");
-	assert_holds(block_of(table, 1), "1\t4\t1\t20\n");
-	assert_holds(block_of(table, 3),
-		     "alloc\nfree\nservice\nresponse, from the scheduled arrival\n");
-	free(table);
-	drawn_free(&drawn);
-	dataset_free(d);
+	assert_row(&drawn, "latency-percentiles-open-loop-1-thread", 1, "1\t3\t1\t10\n");
+	assert_row(&drawn, "latency-percentiles-open-loop-1-thread", 1, "1\t4\t1\t20\n");
+	assert_row(&drawn, "latency-percentiles-open-loop-1-thread", 3,
+		   "alloc\nfree\nservice\nresponse, from the scheduled arrival\n");
+	draw_end(&drawn, d);
 }
 
 /* --- what is not there --- */
@@ -515,15 +493,10 @@ static void absent_data_has_a_reason(void **state)
 		json_pack("{s:[s], s:[[f], n]}", "columns", "t_s", "rows", 0.5));
 	json_object_set_new(json_object_get(entry, "kmembench"), "age", json_true());
 	d = load(root, "bare.json");
-	if (!have_gnuplot) {
-		dataset_free(d);
-		skip();
-	}
-	drawn = draw(d, "bare");
+	drawn = draw_or_skip(d, "bare");
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(reasons); i++)
 		assert_holds(drawn.log, reasons[i]);
-	drawn_free(&drawn);
-	dataset_free(d);
+	draw_end(&drawn, d);
 }
 
 int main(void)
