@@ -76,6 +76,23 @@ static void expect(const char *name, enum fitness_status status, const char *val
 		assert_string_not_equal(item->remedy, "");
 }
 
+/* What a file says (NULL: as before), and what is to be found once it does. */
+struct finding {
+	const char *path, *text;
+	const char *name;
+	enum fitness_status status;
+	const char *value;
+};
+
+static void expect_all(const struct finding *findings, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (findings[i].path != NULL)
+			write_file(findings[i].path, findings[i].text);
+		expect(findings[i].name, findings[i].status, findings[i].value);
+	}
+}
+
 static void knows_nothing_of_an_empty_machine(void **state)
 {
 	static const char *const silent[] = {"governor",
@@ -96,82 +113,87 @@ static void knows_nothing_of_an_empty_machine(void **state)
 
 static void judges_the_processor(void **state)
 {
+	static const struct finding findings[] = {
+		{"/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n",
+		 "governor", FITNESS_WARN, "powersave"},
+		{"/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n",
+		 "governor", FITNESS_OK, "performance"},
+		{"/sys/devices/system/cpu/cpufreq/boost", "1\n", "turbo", FITNESS_WARN,
+		 "on"},
+		{"/sys/devices/system/cpu/intel_pstate/no_turbo", "1\n", "turbo",
+		 FITNESS_OK, "off"},
+		{"/sys/devices/system/cpu/smt/control", "on\n", "smt", FITNESS_WARN,
+		 "on"},
+		{"/sys/devices/system/cpu/smt/control", "notsupported\n", "smt",
+		 FITNESS_OK, "notsupported"},
+		{"/sys/devices/system/cpu/isolated", "\n", "isolated CPUs", FITNESS_WARN,
+		 "none"},
+		{"/sys/devices/system/cpu/isolated", "2-3\n", "isolated CPUs", FITNESS_OK,
+		 "2-3"},
+		{"/sys/fs/cgroup/cpu.max", "50000 100000\n", "CPU quota", FITNESS_WARN,
+		 "50000 100000"},
+		{"/sys/fs/cgroup/cpu.max", "max 100000\n", "CPU quota", FITNESS_OK,
+		 "none"},
+		{"/proc/loadavg", "0.01 0.5 0.9 1/99 12345\n", "load", FITNESS_OK,
+		 "0.01"},
+		{"/proc/loadavg", "99999.5 0.5 0.9 1/99 12345\n", "load", FITNESS_FAIL,
+		 "99999.50"},
+	};
+
 	(void)state;
-	write_file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
-		   "powersave\n");
-	expect("governor", FITNESS_WARN, "powersave");
-	write_file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
-		   "performance\n");
-	expect("governor", FITNESS_OK, "performance");
-	write_file("/sys/devices/system/cpu/cpufreq/boost", "1\n");
-	expect("turbo", FITNESS_WARN, "on");
-	write_file("/sys/devices/system/cpu/intel_pstate/no_turbo", "1\n");
-	expect("turbo", FITNESS_OK, "off");
-	write_file("/sys/devices/system/cpu/smt/control", "on\n");
-	expect("smt", FITNESS_WARN, "on");
-	write_file("/sys/devices/system/cpu/smt/control", "notsupported\n");
-	expect("smt", FITNESS_OK, "notsupported");
-	write_file("/sys/devices/system/cpu/isolated", "\n");
-	expect("isolated CPUs", FITNESS_WARN, "none");
-	write_file("/sys/devices/system/cpu/isolated", "2-3\n");
-	expect("isolated CPUs", FITNESS_OK, "2-3");
-	write_file("/sys/fs/cgroup/cpu.max", "50000 100000\n");
-	expect("CPU quota", FITNESS_WARN, "50000 100000");
-	write_file("/sys/fs/cgroup/cpu.max", "max 100000\n");
-	expect("CPU quota", FITNESS_OK, "none");
-	write_file("/proc/loadavg", "0.01 0.5 0.9 1/99 12345\n");
-	expect("load", FITNESS_OK, "0.01");
-	write_file("/proc/loadavg", "99999.5 0.5 0.9 1/99 12345\n");
-	expect("load", FITNESS_FAIL, "99999.50");
+	expect_all(findings, KMEM_ARRAY_SIZE(findings));
 }
 
 static void judges_the_clock(void **state)
 {
 	static const char path[] =
 		"/sys/devices/system/clocksource/clocksource0/current_clocksource";
+	static const struct finding findings[] = {
+		{path, "tsc\n", "clock source", FITNESS_OK, "tsc"},
+		{path, "hpet\n", "clock source", FITNESS_FAIL, "hpet"},
+#if defined(__x86_64__)
+		{"/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu constant_tsc vme\n",
+		 "invariant TSC", FITNESS_WARN, "idle"},
+		{"/proc/cpuinfo", "flags\t\t: fpu constant_tsc nonstop_tsc\n",
+		 "invariant TSC", FITNESS_OK, "nonstop"},
+		{"/proc/cpuinfo", "flags\t\t: fpu nonstop_tsc_not\n", "invariant TSC",
+		 FITNESS_FAIL, "no"},
+#endif
+	};
 
 	(void)state;
-	write_file(path, "tsc\n");
-	expect("clock source", FITNESS_OK, "tsc");
-	write_file(path, "hpet\n");
-	expect("clock source", FITNESS_FAIL, "hpet");
-#if defined(__x86_64__)
-	write_file("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu constant_tsc vme\n");
-	expect("invariant TSC", FITNESS_WARN, "idle");
-	write_file("/proc/cpuinfo", "flags\t\t: fpu constant_tsc nonstop_tsc\n");
-	expect("invariant TSC", FITNESS_OK, "nonstop");
-	write_file("/proc/cpuinfo", "flags\t\t: fpu nonstop_tsc_not\n");
-	expect("invariant TSC", FITNESS_FAIL, "no");
-#endif
+	expect_all(findings, KMEM_ARRAY_SIZE(findings));
 }
 
 static void judges_the_memory(void **state)
 {
+	static const char thp[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+	static const char aslr[] = "/proc/sys/kernel/randomize_va_space";
+	static const struct finding findings[] = {
+		{thp, "always [madvise] never\n", "huge pages", FITNESS_OK, "madvise"},
+		{thp, "[always] madvise never\n", "huge pages", FITNESS_WARN, "always"},
+		{aslr, "0\n", "address randomisation", FITNESS_WARN, "off"},
+		{aslr, "2\n", "address randomisation", FITNESS_OK, "full"},
+		{"/proc/meminfo",
+		 "MemTotal:       16000000 kB\n"
+		 "MemFree:          100000 kB\n"
+		 "MemAvailable:    8000000 kB\n"
+		 "SwapTotal:             0 kB\n"
+		 "SwapFree:              0 kB\n",
+		 "free memory", FITNESS_OK, "7812 of 15625"},
+		{NULL, NULL, "swap", FITNESS_OK, "none"},
+		{"/proc/meminfo",
+		 "MemTotal:       16000000 kB\n"
+		 "MemAvailable:     100000 kB\n"
+		 "SwapTotal:       1048576 kB\n"
+		 "SwapFree:         524288 kB\n",
+		 "free memory", FITNESS_FAIL, "98 of 15625"},
+		{NULL, NULL, "swap", FITNESS_WARN, "512 of 1024"},
+		{NULL, NULL, "NUMA balancing", FITNESS_OK, "one node"},
+	};
+
 	(void)state;
-	write_file("/sys/kernel/mm/transparent_hugepage/enabled",
-		   "always [madvise] never\n");
-	expect("huge pages", FITNESS_OK, "madvise");
-	write_file("/sys/kernel/mm/transparent_hugepage/enabled",
-		   "[always] madvise never\n");
-	expect("huge pages", FITNESS_WARN, "always");
-	write_file("/proc/sys/kernel/randomize_va_space", "0\n");
-	expect("address randomisation", FITNESS_WARN, "off");
-	write_file("/proc/sys/kernel/randomize_va_space", "2\n");
-	expect("address randomisation", FITNESS_OK, "full");
-	write_file("/proc/meminfo", "MemTotal:       16000000 kB\n"
-				    "MemFree:          100000 kB\n"
-				    "MemAvailable:    8000000 kB\n"
-				    "SwapTotal:             0 kB\n"
-				    "SwapFree:              0 kB\n");
-	expect("free memory", FITNESS_OK, "7812 of 15625");
-	expect("swap", FITNESS_OK, "none");
-	write_file("/proc/meminfo", "MemTotal:       16000000 kB\n"
-				    "MemAvailable:     100000 kB\n"
-				    "SwapTotal:       1048576 kB\n"
-				    "SwapFree:         524288 kB\n");
-	expect("free memory", FITNESS_FAIL, "98 of 15625");
-	expect("swap", FITNESS_WARN, "512 of 1024");
-	expect("NUMA balancing", FITNESS_OK, "one node");
+	expect_all(findings, KMEM_ARRAY_SIZE(findings));
 	write_file("/sys/devices/system/node/node1/distance", "21 10\n");
 	write_file("/proc/sys/kernel/numa_balancing", "1\n");
 	expect("NUMA balancing", FITNESS_WARN, "on");
