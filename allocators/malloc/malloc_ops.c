@@ -4,8 +4,7 @@
  * libkmem-malloc.so has it under a program. One node, private frames.
  */
 #include "allocators/malloc/malloc_fast.h"
-#include <kmem/allocator.h>
-#include <kmem/page_alloc.h>
+#include "allocators/vmalloc/layers_ops.h"
 
 static const struct kmem_option_group groups[] = {
 	{kmem_malloc_options, offsetof(struct kmem_malloc_config, malloc)},
@@ -70,20 +69,10 @@ static size_t ops_usable_size(struct allocator *a, void *ptr)
 static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 {
 	struct kmem_malloc_stats stats;
-	struct buddy_stats pages;
-	struct slab_stats slab;
 
 	(void)a;
-	slab_stats(&slab);
-	fn("slabs", (double)slab.slabs, arg);
-	fn("slab_pages", (double)slab.slab_pages, arg);
-	fn("active_objects", (double)slab.active_objects, arg);
-	fn("percpu_objects", (double)slab.percpu_objects, arg);
-	fn("refills", (double)slab.refills, arg);
-	fn("flushes", (double)slab.flushes, arg);
-	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);
-	fn("total_pages", (double)pages.total_pages, arg);
-	fn("free_pages", (double)(pages.free_pages + pages.pcp_pages), arg);
+	layers_slab_stats(fn, arg);
+	layers_page_stats(fn, arg);
 	kmem_malloc_stats(&stats);
 	fn("large_live", (double)stats.large_live, arg);
 	fn("large_live_bytes", (double)stats.large_live_bytes, arg);

@@ -13,27 +13,13 @@
  */
 #include "allocators/buddy/buddy_internal.h"
 #include "allocators/slab/slab_fast.h"
+#include "allocators/vmalloc/layers_ops.h"
 #include <kmem/allocator.h>
 #include <kmem/error.h>
 #include <kmem/page_alloc.h>
 #include <kmem/vmalloc.h>
 #include <errno.h>
 #include <string.h>
-
-struct slab_ops_config {
-	struct phys_config phys;
-	struct buddy_config buddy;
-	struct slab_config slab;
-	struct vmalloc_config vmalloc;
-};
-
-static const struct kmem_option_group groups[] = {
-	{phys_options, offsetof(struct slab_ops_config, phys)},
-	{buddy_options, offsetof(struct slab_ops_config, buddy)},
-	{slab_options, offsetof(struct slab_ops_config, slab)},
-	{vmalloc_options, offsetof(struct slab_ops_config, vmalloc)},
-	{NULL, 0},
-};
 
 /* The one instance: a process has one physical memory. */
 static struct {
@@ -46,38 +32,22 @@ static struct {
 static struct allocator *ops_create(const struct allocator_ops *ops, const void *config,
 				    const struct allocator_env *env)
 {
-	const struct slab_ops_config *c = config;
+	const struct layers_config *c = config;
+	/* Private frames cannot be mapped twice: then 4 MiB is the largest block. */
+	bool with_vmalloc = c->phys.backing == PHYS_MEMFD;
 
 	(void)env;
-	if (phys_init(&c->phys) != 0)
+	if (layers_init(c, with_vmalloc) != 0)
 		return NULL;
-	if (buddy_init(&c->buddy) != 0)
-		goto out_phys;
-	if (kmem_cache_init(&c->slab) != 0)
-		goto out_buddy;
-	/* Private frames cannot be mapped twice: then 4 MiB is the largest block. */
-	instance.vmalloc = c->phys.backing == PHYS_MEMFD;
-	if (instance.vmalloc && vmalloc_init(&c->vmalloc) != 0)
-		goto out_slab;
+	instance.vmalloc = with_vmalloc;
 	instance.base.ops = ops;
 	return &instance.base;
-out_slab:
-	kmem_cache_exit();
-out_buddy:
-	buddy_exit();
-out_phys:
-	phys_exit();
-	return NULL;
 }
 
 static void ops_destroy(struct allocator *a)
 {
 	(void)a;
-	if (instance.vmalloc)
-		vmalloc_exit();
-	kmem_cache_exit();
-	buddy_exit();
-	phys_exit();
+	layers_exit(instance.vmalloc);
 }
 
 /* --- allocation --- */
@@ -202,18 +172,12 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	(void)a;
 	slab_stats(&slab);
 	fn("caches", (double)slab.caches, arg);
-	fn("slabs", (double)slab.slabs, arg);
-	fn("slab_pages", (double)slab.slab_pages, arg);
-	fn("active_objects", (double)slab.active_objects, arg);
 	fn("total_objects", (double)slab.total_objects, arg);
-	fn("percpu_objects", (double)slab.percpu_objects, arg);
-	fn("refills", (double)slab.refills, arg);
-	fn("flushes", (double)slab.flushes, arg);
 	fn("grown", (double)slab.grown, arg);
 	fn("reaped", (double)slab.reaped, arg);
+	layers_slab_stats(fn, arg);
+	layers_page_stats(fn, arg);
 	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);
-	fn("total_pages", (double)pages.total_pages, arg);
-	fn("free_pages", (double)(pages.free_pages + pages.pcp_pages), arg);
 	for (int i = 0; i < NR_NUMA_STAT_ITEMS; i++)
 		fn(numa_stat_name(i), (double)pages.numa[i], arg);
 }
@@ -229,12 +193,8 @@ static void ops_trim(struct allocator *a)
 
 static int ops_check(struct allocator *a)
 {
-	int err = slab_check();
-
 	(void)a;
-	if (err == 0 && instance.vmalloc)
-		err = vmalloc_check();
-	return err ? err : buddy_check();
+	return layers_check(instance.vmalloc);
 }
 
 static const struct allocator_ops slab_allocator = {
@@ -246,8 +206,8 @@ static const struct allocator_ops slab_allocator = {
 	.caps = CAP_OBJECT | CAP_NODE | CAP_BULK | CAP_SIZED_FREE | CAP_ALIGN |
 		CAP_USABLE_SIZE | CAP_STATS | CAP_TRIM | CAP_MIXED_SIZE | CAP_DISTINCT |
 		CAP_REMOTE_FREE,
-	.options = groups,
-	.config_size = sizeof(struct slab_ops_config),
+	.options = layers_options,
+	.config_size = sizeof(struct layers_config),
 	.create = ops_create,
 	.destroy = ops_destroy,
 	.alloc = ops_alloc,

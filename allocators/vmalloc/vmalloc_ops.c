@@ -4,27 +4,7 @@
  *
  * A process has one physical memory, so there is one instance at a time.
  */
-#include <kmem/allocator.h>
-#include <kmem/error.h>
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
-#include <kmem/slab.h>
-#include <kmem/vmalloc.h>
-
-struct vmalloc_ops_config {
-	struct phys_config phys;
-	struct buddy_config buddy;
-	struct slab_config slab;
-	struct vmalloc_config vmalloc;
-};
-
-static const struct kmem_option_group option_groups[] = {
-	{phys_options, offsetof(struct vmalloc_ops_config, phys)},
-	{buddy_options, offsetof(struct vmalloc_ops_config, buddy)},
-	{slab_options, offsetof(struct vmalloc_ops_config, slab)},
-	{vmalloc_options, offsetof(struct vmalloc_ops_config, vmalloc)},
-	{NULL, 0},
-};
+#include "allocators/vmalloc/layers_ops.h"
 
 static struct allocator instance;
 
@@ -32,36 +12,17 @@ static struct allocator *vmalloc_create(const struct allocator_ops *ops,
 					const void *config,
 					const struct allocator_env *env)
 {
-	const struct vmalloc_ops_config *c = config;
-
 	(void)env;
-	if (phys_init(&c->phys) != 0)
+	if (layers_init(config, true) != 0)
 		return NULL;
-	if (buddy_init(&c->buddy) != 0)
-		goto out_phys;
-	if (kmem_cache_init(&c->slab) != 0)
-		goto out_buddy;
-	if (vmalloc_init(&c->vmalloc) != 0)
-		goto out_slab;
 	instance.ops = ops;
 	return &instance;
-
-out_slab:
-	kmem_cache_exit();
-out_buddy:
-	buddy_exit();
-out_phys:
-	phys_exit();
-	return NULL;
 }
 
 static void vmalloc_destroy(struct allocator *a)
 {
 	(void)a;
-	vmalloc_exit();
-	kmem_cache_exit();
-	buddy_exit();
-	phys_exit();
+	layers_exit(true);
 }
 
 static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
@@ -96,11 +57,9 @@ static size_t ops_usable_size(struct allocator *a, void *ptr)
 static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 {
 	struct vmalloc_stats v;
-	struct buddy_stats b;
 
 	(void)a;
 	vmalloc_stats(&v);
-	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &b);
 	fn("areas", (double)v.areas, arg);
 	fn("area_pages", (double)v.area_pages, arg);
 	fn("lazy_areas", (double)v.lazy_areas, arg);
@@ -110,7 +69,7 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("purges", (double)v.purges, arg);
 	fn("range_bytes", (double)v.range_bytes, arg);
 	fn("largest_hole_bytes", (double)v.largest_hole_bytes, arg);
-	fn("free_pages", (double)b.free_pages, arg);
+	layers_page_stats(fn, arg);
 }
 
 static void ops_trim(struct allocator *a)
@@ -123,12 +82,8 @@ static void ops_trim(struct allocator *a)
 
 static int ops_check(struct allocator *a)
 {
-	int err = vmalloc_check();
-
 	(void)a;
-	if (err == 0)
-		err = slab_check();
-	return err == 0 ? buddy_check() : err;
+	return layers_check(true);
 }
 
 static const struct allocator_ops vmalloc_ops = {
@@ -139,8 +94,8 @@ static const struct allocator_ops vmalloc_ops = {
 		"addresses with a guard page",
 	.caps = CAP_VRANGE | CAP_NODE | CAP_ALIGN | CAP_USABLE_SIZE | CAP_STATS |
 		CAP_TRIM | CAP_MIXED_SIZE | CAP_DISTINCT | CAP_REMOTE_FREE,
-	.options = option_groups,
-	.config_size = sizeof(struct vmalloc_ops_config),
+	.options = layers_options,
+	.config_size = sizeof(struct layers_config),
 	.create = vmalloc_create,
 	.destroy = vmalloc_destroy,
 	.alloc = ops_alloc,
