@@ -2,37 +2,13 @@
 # SPDX-License-Identifier: MIT
 """kmembench compare and merge as a user types them: output, messages, exit codes. TAP."""
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = pathlib.Path(os.environ.get("BUILD", "build")).resolve() / "kmembench"
-FIXTURE = HERE / "data" / "results.json"
-count = 0
-failures = 0
+from tap import FIXTURE, check, finish, need_program, run
 
-if not PROGRAM.exists():
-    print(f"1..1\nok 1 - compare # SKIP {PROGRAM} is not built")
-    sys.exit(0)
-
-
-def check(condition, name, *details):
-    global count, failures
-    count += 1
-    failures += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition:
-        for detail in details:
-            for line in str(detail).splitlines()[:20]:
-                print(f"# {line}")
-
-
-def run(*args):
-    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
-                          timeout=60)
+need_program("compare")
 
 
 def expect(code, words, name, *args):
@@ -183,8 +159,7 @@ def main():
     for test in (test_one_file, test_gate, test_two_files, test_mistakes, test_merge):
         with tempfile.TemporaryDirectory() as tmp:
             test(pathlib.Path(tmp))
-    print(f"1..{count}")
-    return failures > 0
+    return finish()
 
 
 sys.exit(main())

@@ -1,23 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Google Benchmark's own tools read results files as they are. TAP."""
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import types
 
-HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = pathlib.Path(os.environ.get("BUILD", "build")).resolve() / "kmembench"
-FIXTURE = HERE / "data" / "results.json"
+from tap import FIXTURE, PROGRAM, check, finish, run, skip_all
+
 TOOLS = pathlib.Path("/usr/share/benchmark")
-count = 0
-failures = 0
 
 if not (TOOLS / "gbench" / "util.py").exists():
-    print("1..1\nok 1 - gbench # SKIP libbenchmark-tools is not installed")
-    sys.exit(0)
+    skip_all("gbench", "libbenchmark-tools is not installed")
 
 
 class Means(list):
@@ -47,16 +42,6 @@ sys.modules["numpy"].array = Means
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TOOLS))
 from gbench import report, util  # noqa: E402
-
-
-def check(condition, name, *details):
-    global count, failures
-    count += 1
-    failures += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition:
-        for detail in details:
-            print(f"# {detail}")
 
 
 def test_file(path, what):
@@ -102,8 +87,7 @@ def main():
             check(ran.returncode == 0, "fresh file: the run ends well", ran.stderr)
             if ran.returncode == 0:
                 test_file(out, "fresh file")
-    print(f"1..{count}")
-    return failures > 0
+    return finish()
 
 
 sys.exit(main())

@@ -6,7 +6,8 @@ import os
 import subprocess
 import tempfile
 
-PROGRAM = os.path.join(os.environ.get("BUILD", "build"), "kmembench")
+from tap import PROGRAM, run
+
 FLOORS = ["null", "bump", "freelist"]
 PEERS = {
     "glibc": "libc6",
@@ -14,10 +15,6 @@ PEERS = {
     "mimalloc": "libmimalloc2.0",
     "tcmalloc": "libtcmalloc-minimal4",
 }
-
-
-def run(*args):
-    return subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=60)
 
 
 def output(*args):

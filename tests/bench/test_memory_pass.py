@@ -2,35 +2,14 @@
 # SPDX-License-Identifier: MIT
 """The probed passes of real cells: timeline, age, causes, series; and hgrm. TAP."""
 import json
-import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = pathlib.Path(os.environ.get("BUILD", "build")).resolve() / "kmembench"
-FIXTURE = HERE / "data" / "results.json"
+from tap import FIXTURE, PROGRAM, check, finish, need_program, run
+
 SLOW = "," in str(PROGRAM) or "thread" in str(PROGRAM) or "address" in str(PROGRAM)
-count = 0
-failures = 0
-
-
-def check(condition, name, *details):
-    global count, failures
-    count += 1
-    failures += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition:
-        for detail in details:
-            for line in str(detail).splitlines()[:20]:
-                print(f"# {line}")
-
-
-def run(*args):
-    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
-                          timeout=200)
 
 
 def measure(tmp, *args):
@@ -242,9 +221,7 @@ def test_hgrm_command(tmp):
 
 
 def main():
-    if not PROGRAM.exists():
-        print(f"1..1\nok 1 - probed passes # SKIP {PROGRAM} is not built")
-        return 0
+    need_program("probed passes")
     with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
         test_passes(tmp)
@@ -252,8 +229,7 @@ def main():
         test_fresh_process(tmp)
         test_open_loop_and_hgrm(tmp)
         test_hgrm_command(tmp)
-    print(f"1..{count}")
-    return failures > 0
+    return finish()
 
 
 sys.exit(main())

@@ -9,31 +9,10 @@ import sys
 import tempfile
 import time
 
-BUILD = pathlib.Path(os.environ.get("BUILD", "build")).resolve()
-HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = str(BUILD / "kmembench")
-count = 0
-failures = 0
+from tap import BUILD, HERE, PROGRAM, check, finish, run
+
 # A quick cell.
 FAST = ["--reps", "2", "--time", "0.002", "--latency-time", "0.001", "-q"]
-
-
-def check(condition, name, detail=""):
-    global count, failures
-    count += 1
-    if condition:
-        print(f"ok {count} - {name}")
-    else:
-        failures += 1
-        print(f"not ok {count} - {name}")
-        for line in str(detail).splitlines()[:30]:
-            print(f"# {line}")
-    sys.stdout.flush()
-
-
-def run(*args, timeout=120, **kwargs):
-    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True,
-                          timeout=timeout, **kwargs)
 
 
 def refused(name, args, *words, code=2):
@@ -433,8 +412,7 @@ def main():
                 test(pathlib.Path(folder))
             except Exception as error:  # a broken test is a failed test
                 check(False, f"{test.__name__} ran to its end", repr(error))
-    print(f"1..{count}")
-    return 1 if failures else 0
+    return finish()
 
 
 if __name__ == "__main__":

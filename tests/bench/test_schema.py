@@ -3,41 +3,16 @@
 """Results files against results/schema.json: a kept one, damaged ones, fresh ones. TAP."""
 import copy
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-PROGRAM = pathlib.Path(os.environ.get("BUILD", "build")).resolve() / "kmembench"
-FIXTURE = HERE / "data" / "results.json"
-count = 0
-failures = 0
+from tap import FIXTURE, PROGRAM, ROOT, check, finish, run, skip, skip_all
 
 try:
     import jsonschema
 except ImportError:
-    print("1..1\nok 1 - schema # SKIP python3-jsonschema is not installed")
-    sys.exit(0)
-
-
-def check(condition, name, *details):
-    global count, failures
-    count += 1
-    failures += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition:
-        for detail in details:
-            for line in str(detail).splitlines()[:20]:
-                print(f"# {line}")
-
-
-def skip(name, reason):
-    global count
-    count += 1
-    print(f"ok {count} - {name} # SKIP {reason}", flush=True)
+    skip_all("schema", "python3-jsonschema is not installed")
 
 
 def load(path):
@@ -87,11 +62,6 @@ def test_fixture(validator):
         check(errors(validator, bad), f"refused: {name}")
 
 
-def run(*args):
-    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
-                          timeout=120)
-
-
 def test_fresh(validator, tmp):
     if not PROGRAM.exists():
         skip("a fresh run is valid", f"{PROGRAM} is not built")
@@ -123,8 +93,7 @@ def main():
     test_fixture(validator)
     with tempfile.TemporaryDirectory() as tmp:
         test_fresh(validator, pathlib.Path(tmp))
-    print(f"1..{count}")
-    return failures > 0
+    return finish()
 
 
 sys.exit(main())

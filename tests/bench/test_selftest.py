@@ -2,34 +2,11 @@
 # SPDX-License-Identifier: MIT
 """kmembench selftest with tiny settings: its structure, not its rates. TAP."""
 import json
-import os
-import pathlib
-import subprocess
 import sys
 
-PROGRAM = pathlib.Path(os.environ.get("BUILD", "build")).resolve() / "kmembench"
-count = 0
-failures = 0
+from tap import check, finish, need_program, run
 
-if not PROGRAM.exists():
-    print(f"1..1\nok 1 - selftest # SKIP {PROGRAM} is not built")
-    sys.exit(0)
-
-
-def check(condition, name, *details):
-    global count, failures
-    count += 1
-    failures += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition:
-        for detail in details:
-            for line in str(detail).splitlines()[:20]:
-                print(f"# {line}")
-
-
-def run(*args):
-    return subprocess.run([str(PROGRAM), *args], capture_output=True, text=True, timeout=240)
-
+need_program("selftest")
 
 result = run("selftest", "--quick", "--cells", "1", "--reps", "6", "--no-icount", "--seed", "7",
              "--json", "--quiet")
@@ -84,5 +61,4 @@ everything = json.loads(run("list", "allocators", "--all", "--json").stdout)["al
 check("planted" not in [a["name"] for a in listed], "planted faults are not listed")
 check("planted" in [a["name"] for a in everything], "unless all is asked for")
 
-print(f"1..{count}")
-sys.exit(failures != 0)
+sys.exit(finish())
