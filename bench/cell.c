@@ -348,6 +348,13 @@ static void do_memory(struct cell *cell, const char *arguments)
 	reply(cell, "memory\n");
 }
 
+static void do_slabinfo(struct cell *cell, const char *arguments)
+{
+	tsc_calibrate(&cell->clock);
+	cell_slabinfo_pass(cell, strtoull(arguments, NULL, 10));
+	reply(cell, "slabinfo\n");
+}
+
 static void do_icount(struct cell *cell, const char *arguments)
 {
 	(void)arguments;
@@ -388,8 +395,12 @@ static void do_finish(struct cell *cell, const char *arguments)
 
 	(void)arguments;
 	wind_up(cell);
-	entry = cell->ops == 0 && cell->course != NULL ? cell_memory_entry(cell)
-						       : cell_entry(cell);
+	if (cell->slabinfo != NULL)
+		entry = cell_slabinfo_entry(cell);
+	else if (cell->ops == 0 && cell->course != NULL)
+		entry = cell_memory_entry(cell);
+	else
+		entry = cell_entry(cell);
 	text = entry == NULL ? NULL
 			     : json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (text == NULL)
@@ -405,9 +416,9 @@ static const struct cell_command {
 	const char *name;
 	void (*run)(struct cell *cell, const char *arguments);
 } commands[] = {
-	{"prepare", do_prepare}, {"warm", do_warm},	  {"slice", do_slice},
-	{"plain", do_plain},	 {"latency", do_latency}, {"memory", do_memory},
-	{"icount", do_icount},	 {"finish", do_finish},
+	{"prepare", do_prepare},   {"warm", do_warm},	    {"slice", do_slice},
+	{"plain", do_plain},	   {"latency", do_latency}, {"memory", do_memory},
+	{"slabinfo", do_slabinfo}, {"icount", do_icount},   {"finish", do_finish},
 };
 
 static void obey(struct cell *cell, const char *line)

@@ -24,9 +24,12 @@
  *   latency     the latency pass; "latency"
  *   memory [N]  the memory pass, N quanta of each thread, or as many as the passes before
  *               tell to fit; "memory"
+ *   slabinfo N  N quanta of each thread, while the allocator's slab caches are looked at;
+ *               "slabinfo"
  *   icount      the pass under callgrind; "icount OPS": operations of all threads
  *   finish      the last one; the answer is the entry for the results, as JSON; after a
- *               memory pass alone, what that adds to an entry (memory_process.h)
+ *               memory pass alone, what that adds to an entry (memory_process.h); after
+ *               slabinfo, {"status", "slabinfo": text, "live_bytes", "looks"}
  *
  * A failure is answered by {"status": "failed", "error": ...} and ends the process.
  * A process whose input ends before any command does prepare, plain, latency,
@@ -86,6 +89,8 @@ struct cell {
 	struct memory_course
 		*course; /* memory pass (cell_memory.h); NULL: there was none */
 
+	struct slabinfo_peak *slabinfo; /* cell_slabinfo.c; NULL: not asked for */
+
 	json_t *reported; /* the workload's own figures, from its report() */
 };
 
@@ -142,6 +147,14 @@ uint64_t cell_memory_quanta(const struct cell *cell) __attribute__((weak));
 json_t *cell_entry(const struct cell *cell);
 /* The same of a process that did nothing but the memory pass: its figures alone. */
 json_t *cell_memory_entry(const struct cell *cell);
+
+/*
+ * The pass of `slabinfo`: probed, `quanta` of each thread. Keeps what the slab caches
+ * held at the look with the most live bytes.
+ */
+void cell_slabinfo_pass(struct cell *cell, uint64_t quanta);
+/* What it kept; a new reference. */
+json_t *cell_slabinfo_entry(const struct cell *cell);
 
 /* Reports the cell as failed on CELL_RESULT_FD and ends the process. */
 void cell_fail(const char *reason) __attribute__((noreturn, cold));

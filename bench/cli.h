@@ -57,6 +57,7 @@ const char *cli_data_path(const char *name, char *buf, size_t size);
 const char *cli_library_path(const char *name, char *buf, size_t size);
 
 int cmd_list(int argc, char **argv);
+int cmd_slabinfo(int argc, char **argv);
 int cmd_topology(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sweep(int argc, char **argv);

@@ -85,33 +85,6 @@ struct run_command {
 	bool json, dry_run, seed_given;
 };
 
-/* A name that is given again adds its values to the list. */
-static int add_param(struct run_command *r, const char *text)
-{
-	const char *equals = strchr(text, '=');
-	const char *old;
-	char *name, *joined;
-
-	if (equals == NULL || equals == text)
-		return cli_usage_error("run", "'%s' is not NAME=VALUE", text);
-	name = strndup(text, (size_t)(equals - text));
-	old = json_string_value(json_object_get(r->grid.params, name));
-	if (old != NULL) {
-		if (asprintf(&joined, "%s,%s", old, equals + 1) < 0)
-			abort();
-	} else {
-		joined = strdup(equals + 1);
-	}
-	if (json_object_set_new(r->grid.params, name, json_string(joined)) != 0) {
-		free(joined);
-		free(name);
-		return cli_usage_error("run", "'%s' is not valid UTF-8", text);
-	}
-	free(joined);
-	free(name);
-	return EXIT_DONE;
-}
-
 static int parse(struct run_command *r, int argc, char **argv)
 {
 	int option, code;
@@ -134,7 +107,7 @@ static int parse(struct run_command *r, int argc, char **argv)
 		case OPT_ICOUNT: r->plan.icount = true; break;
 		case OPT_JSON: r->json = true; break;
 		case 'p':
-			code = add_param(r, optarg);
+			code = run_add_param("run", &r->grid, optarg);
 			if (code != EXIT_DONE)
 				return code;
 			break;

@@ -30,6 +30,8 @@ static const struct command commands[] = {
 	{"fit", "fit a model to a trace, for the workload 'empirical'", cmd_fit, false},
 	{"replay", "replay a recording on allocators", cmd_replay, false},
 	{"exec", "run a program under an allocator", cmd_exec, false},
+	{"slabinfo", "what a workload's slab caches hold, as /proc/slabinfo says it",
+	 cmd_slabinfo, false},
 	{"selftest",
 	 "is this machine fit to measure, and does the harness tell the truth",
 	 cmd_selftest, false},

@@ -111,6 +111,32 @@ int run_option(const char *command, int option, const char *argument, struct pla
 	}
 }
 
+int run_add_param(const char *command, struct grid *grid, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	const char *old;
+	char *name, *joined;
+
+	if (equals == NULL || equals == text)
+		return cli_usage_error(command, "'%s' is not NAME=VALUE", text);
+	name = strndup(text, (size_t)(equals - text));
+	old = json_string_value(json_object_get(grid->params, name));
+	if (old != NULL) {
+		if (asprintf(&joined, "%s,%s", old, equals + 1) < 0)
+			abort();
+	} else {
+		joined = strdup(equals + 1);
+	}
+	if (json_object_set_new(grid->params, name, json_string(joined)) != 0) {
+		free(joined);
+		free(name);
+		return cli_usage_error(command, "'%s' is not valid UTF-8", text);
+	}
+	free(joined);
+	free(name);
+	return EXIT_DONE;
+}
+
 int run_check_plan(const char *command, const struct plan *plan)
 {
 	if (plan->baseline == NULL || plan->count == 0)

@@ -48,6 +48,12 @@ enum {
 int run_option(const char *command, int option, const char *argument, struct plan *plan,
 	       bool *seed_given);
 
+/*
+ * Adds "name=values" of -p to grid->params; a name that is given again adds its values
+ * to the list. EXIT_DONE, or EXIT_USAGE after a message.
+ */
+int run_add_param(const char *command, struct grid *grid, const char *text);
+
 /* EXIT_DONE, or EXIT_USAGE after a message: --baseline names no allocator of the plan. */
 int run_check_plan(const char *command, const struct plan *plan);
 

@@ -224,14 +224,13 @@ static void sample(struct sampler *s, bool mark)
 
 /* --- the thread --- */
 
-/* Off the workers' CPUs; on any when they take them all. */
-static void avoid_workers(const struct sampler *s)
+void sampler_avoid_workers(const unsigned int *worker_cpus, unsigned int threads)
 {
 	cpu_set_t cpus = cpus_at_start;
 
-	for (unsigned int i = 0; i < s->config.threads; i++) {
-		if (s->config.worker_cpus[i] < CPU_SETSIZE)
-			CPU_CLR(s->config.worker_cpus[i], &cpus);
+	for (unsigned int i = 0; i < threads; i++) {
+		if (worker_cpus[i] < CPU_SETSIZE)
+			CPU_CLR(worker_cpus[i], &cpus);
 	}
 	if (CPU_COUNT(&cpus) == 0)
 		cpus = cpus_at_start;
@@ -246,7 +245,7 @@ static void *sampler_main(void *arg)
 	uint64_t interval_ns = (uint64_t)(s->config.interval_s * 1e9);
 	uint64_t due_ns = s->start_ns;
 
-	avoid_workers(s);
+	sampler_avoid_workers(s->config.worker_cpus, s->config.threads);
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopping) {
 		uint64_t earliest_ns = now_ns() + SAMPLER_DUTY * s->sample_ns;

@@ -84,6 +84,12 @@ struct sampler_row sampler_last(struct sampler *s);
 void sampler_stop(struct sampler *s);
 void sampler_delete(struct sampler *s);
 
+/*
+ * Moves the calling thread off the workers' CPUs; on any when they take them all.
+ * worker_cpus: OS indices. For threads that watch a pass.
+ */
+void sampler_avoid_workers(const unsigned int *worker_cpus, unsigned int threads);
+
 /* --- after sampler_stop() --- */
 const struct sampler_row *sampler_rows(const struct sampler *s, size_t *count);
 /* Names by row.phase; NULL past the last. */
