@@ -44,14 +44,15 @@ void campaign_dry_run(const struct plan *plan, const struct campaign_options *op
 		block_s += cell_s(plan, &plan->cells[i]);
 		cells++;
 	}
+	printf("%zu cell%s, ", cells, cells == 1 ? "" : "s");
 	if (plan->reps != 0) {
-		printf("%zu cells, %u block%s of them, about ", cells, plan->reps,
-		       plan->reps == 1 ? "" : "s");
+		printf("%u block%s of %s, about ", plan->reps, plan->reps == 1 ? "" : "s",
+		       cells == 1 ? "it" : "them");
 		print_duration(plan->reps * block_s);
 	} else {
-		printf("%zu cells, %u to %u blocks of them, until ratios are known to %g %%: "
-		       "about ",
-		       cells, PLAN_BLOCKS_FIRST, PLAN_BLOCKS_MAX, plan->precision_pct);
+		printf("%u to %u blocks of %s, until ratios are known to %g %%: about ",
+		       PLAN_BLOCKS_FIRST, PLAN_BLOCKS_MAX, cells == 1 ? "it" : "them",
+		       plan->precision_pct);
 		print_duration(PLAN_BLOCKS_FIRST * block_s);
 		printf(" to ");
 		print_duration(PLAN_BLOCKS_MAX * block_s);

@@ -3,6 +3,7 @@
 #include "bench/plan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,18 @@ static uint64_t footprint(const struct workload_run *run)
 	return workload_size_max(run) * run->threads;
 }
 
+/* Size 0: the workload draws its own. */
+static void warn_left_out(const struct expansion *x, const char *allocator, uint64_t size,
+			  unsigned int threads)
+{
+	char with_size[40] = "";
+
+	if (size != 0)
+		snprintf(with_size, sizeof(with_size), "size %" PRIu64 " and ", size);
+	cli_warn("leaving out %s on %s with %s%u thread%s: %s", x->workload->name,
+		 allocator, with_size, threads, threads == 1 ? "" : "s", x->refused);
+}
+
 /* All allocators for one size and thread count: a group. */
 static int expand_allocators(struct expansion *x, uint64_t size, unsigned int threads)
 {
@@ -113,11 +126,7 @@ static int expand_allocators(struct expansion *x, uint64_t size, unsigned int th
 			if ((needed & ~ops->caps) != 0)
 				return refuse("%s", kmem_last_error());
 			snprintf(x->refused, sizeof(x->refused), "%s", kmem_last_error());
-			cli_warn(
-				"leaving out %s on %s with size %llu and %u thread%s: %s",
-				x->workload->name, x->allocators.item[i],
-				(unsigned long long)size, threads,
-				threads == 1 ? "" : "s", x->refused);
+			warn_left_out(x, x->allocators.item[i], size, threads);
 			continue;
 		}
 		x->added++;

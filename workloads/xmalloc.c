@@ -68,8 +68,8 @@ static int xmalloc_validate(const struct workload_run *run)
 		return kmem_error(
 			-EINVAL,
 			"workload 'xmalloc' pairs producers with consumers and cannot "
-			"run on %u threads: give an even number",
-			run->threads);
+			"run on %u thread%s: give an even number",
+			run->threads, run->threads == 1 ? "" : "s");
 	if ((params->queue_batches & (params->queue_batches - 1)) != 0)
 		return kmem_error(
 			-EINVAL,

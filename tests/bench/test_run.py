@@ -106,6 +106,11 @@ def test_refusals(tmp):
     refused("unknown parameter", ["run", "-a", "glibc", "-w", "pair", "-p", "foo=1"], "foo")
     refused("bad size", ["run", "-a", "glibc", "-w", "pair", "-s", "12q"], "12q")
     refused("bad number", ["run", "-a", "glibc", "-w", "pair", "--reps", "0"], "--reps")
+    result = run("run", "-n", "-a", "glibc", "-w", "swap,xmalloc", "-t", "1,2,4", "-p", "slots=2")
+    check("leaving out swap on glibc with 4 threads: " in result.stderr
+          and "xmalloc on glibc with size 64 and 1 thread: " in result.stderr
+          and "size 0" not in result.stderr, "what is left out is called by what it has",
+          result.stderr)
     refused("missing -w", ["run", "-a", "glibc"], "-w")
     refused("unwritable output", ["run", "-a", "glibc", "-w", "pair", "-o", "/nonexistent/r.json"],
             "/nonexistent/r.json")
