@@ -116,11 +116,13 @@ $(O)/flags: force
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
 
-# The revision that results carry; rewritten only when it changes.
+# What results carry: the revision, and a hash of the workloads' code. Rewritten only when it changes.
 GIT_REVISION = $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo $(VERSION))
+WORKLOADS_CODE = $(shell cat $(sort $(wildcard workloads/*.[ch] workloads/harness/*.[ch])) | sha256sum | cut -c1-12)
+BUILD_DEFINES = \#define KMEMBENCH_GIT_REVISION "$(GIT_REVISION)"\n\#define KMEMBENCH_WORKLOADS_CODE "$(WORKLOADS_CODE)"\n
 $(O)/include/git_revision.h: force
 	@mkdir -p $(@D)
-	@printf '#define KMEMBENCH_GIT_REVISION "%s"\n' '$(GIT_REVISION)' | cmp -s - $@ || printf '#define KMEMBENCH_GIT_REVISION "%s"\n' '$(GIT_REVISION)' > $@
+	@defines='$(BUILD_DEFINES)'; printf "$$defines" | cmp -s - $@ || printf "$$defines" > $@
 $(O)/obj/bench/context.o: $(O)/include/git_revision.h
 $(O)/obj/bench/context.o: PC_CFLAGS += -I$(O)/include
 

@@ -164,19 +164,39 @@ static void warn_if_incomplete(const char *path, const json_t *file)
 			path);
 }
 
+/*
+ * The version of a workload is a hash of its definition; a change of its code alone shows
+ * here. It may well be without consequence, so it is no reason to refuse.
+ */
+static void warn_of_other_code(const struct compare_arguments *args, json_t *const *files)
+{
+	const json_t *a = json_object_get(results_context(files[0]), "workloads_code");
+	const json_t *b = json_object_get(results_context(files[1]), "workloads_code");
+
+	if (json_is_string(a) && json_is_string(b) && !json_equal(a, b))
+		cli_warn(
+			"'%s' and '%s' come from programs whose workloads differ in code (%s and "
+			"%s): a difference may be theirs",
+			args->paths[0], args->paths[1], json_string_value(a),
+			json_string_value(b));
+}
+
 static int fill_table(struct compare_arguments *args, json_t *const *files,
 		      struct comparison_table *table)
 {
 	int err;
 
 	if (args->nr_paths == 2 &&
-	    compare_unlike(files[0], files[1], report_difference, args) > 0 &&
+	    compare_unlike(files[0], files[1], args->options.metric, report_difference,
+			   args) > 0 &&
 	    !args->force) {
 		cli_error(
 			"cannot compare what was measured under unlike conditions: --force does "
 			"it all the same");
 		return EXIT_USAGE;
 	}
+	if (args->nr_paths == 2)
+		warn_of_other_code(args, files);
 	if (args->nr_paths == 2)
 		err = compare_between(files[0], files[1], &args->options, table);
 	else

@@ -137,9 +137,10 @@ void comparison_table_release(struct comparison_table *table);
 /*
  * Calls differ() for each property in which two files differ although it bears on time:
  * of the machine, the build, the way of measuring, and the definition of a workload that
- * both have. The figures of such files do not compare. Returns how many there are.
+ * both have; for metrics of resident memory also whether there was a memory pass, and how
+ * long. The figures of such files do not compare. Returns how many there are.
  */
-unsigned int compare_unlike(const json_t *a, const json_t *b,
+unsigned int compare_unlike(const json_t *a, const json_t *b, const char *metric,
 			    void (*differ)(const char *property, const char *value_a,
 					   const char *value_b, void *arg),
 			    void *arg);

@@ -232,7 +232,7 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 	tsc_calibrate(&clock);
 	return json_pack(
 		"{s:i, s:s, s:s, s:b, s:I, s:o, s:I, s:i, s:f, s:f, s:I, s:o, s:{s:f, s:f, s:f}, "
-		"s:s, s:O, s:o}",
+		"s:s, s:O, s:o, s:s}",
 		"schema_version", RESULTS_SCHEMA_VERSION, "version", KMEMBENCH_VERSION,
 		"git_revision", KMEMBENCH_GIT_REVISION, "complete", 1, "cells_planned",
 		(json_int_t)plan->count, "command_line", command_line_json(argc, argv),
@@ -243,7 +243,7 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 		(double)clock.pair_ticks * clock.ns_per_tick, "granularity_ns",
 		(double)clock.granularity_ticks * clock.ns_per_tick, "google_benchmark",
 		gbench_version(), "skipped", plan->skipped, "environment",
-		environment_json());
+		environment_json(), "workloads_code", KMEMBENCH_WORKLOADS_CODE);
 }
 
 json_t *context_json(const struct plan *plan, int argc, char **argv)

@@ -438,29 +438,6 @@ static void files_without_common_cells_are_refused(void **state)
 	json_decref(new_one);
 }
 
-static void note(const char *property, const char *a, const char *b, void *arg)
-{
-	snprintf(arg, 128, "%s %s %s", property, a, b);
-}
-
-static void unlike_machines_are_found(void **state)
-{
-	json_t *a = new_file(), *b = new_file();
-	json_t *machine = json_object_get(
-		json_object_get(json_object_get(b, "context"), "kmembench"), "machine");
-	char text[128] = "";
-
-	(void)state;
-	assert_int_equal(compare_unlike(a, b, note, text), 0);
-	json_object_set_new(machine, "kernel", json_string("Linux 6.19"));
-	assert_int_equal(compare_unlike(a, b, note, text), 1);
-	assert_string_equal(text, "kernel Linux 6.18 Linux 6.19");
-	json_object_set_new(machine, "thp", json_string("always"));
-	assert_int_equal(compare_unlike(a, b, note, text), 2);
-	json_decref(a);
-	json_decref(b);
-}
-
 static void output_holds_what_it_should(void **state)
 {
 	static const char *const fields[] = {"allocator", "workload", "params",
@@ -519,7 +496,6 @@ int main(void)
 		cmocka_unit_test(two_files),
 		cmocka_unit_test(baseline_cancels_drift_between_files),
 		cmocka_unit_test(files_without_common_cells_are_refused),
-		cmocka_unit_test(unlike_machines_are_found),
 		cmocka_unit_test(output_holds_what_it_should),
 	};
 

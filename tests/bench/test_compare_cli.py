@@ -108,6 +108,26 @@ def test_two_files(tmp):
     expect(0, ["warning", "Linux 2.6.28"], "--force compares all the same", "compare", "--force",
            FIXTURE, moved)
 
+    def code(number):
+        def change(root):
+            root["context"]["kmembench"]["workloads_code"] = number
+        return change
+    one, two = (variant(tmp, f"{n}.json", code(n * 12)) for n in "ab")
+    expect(0, ["workloads differ in code", "a" * 12, "b" * 12], "other code of workloads is told",
+           "compare", one, two)
+    result = expect(0, [], "the same code", "compare", one, one)
+    check("differ in code" not in result.stderr, "the same code is not told", result.stderr)
+
+    def own_process(root):
+        for e in root["benchmarks"]:
+            e["kmembench"]["memory_process"] = "own"
+    own = variant(tmp, "own.json", own_process)
+    memory = ["compare", "-m", "rss_bytes_peak"]
+    expect(2, ["memory figures of", "the same --memory-time"], "memory of unlike processes",
+           *memory, FIXTURE, own)
+    expect(0, ["warning"], "unless it is forced", *memory, "--force", FIXTURE, own)
+    expect(0, [], "times of the same files", "compare", FIXTURE, own)
+
     def rename(root):
         for e in root["benchmarks"]:
             e["kmembench"]["params"]["size"] = 65
