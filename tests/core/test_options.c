@@ -218,6 +218,14 @@ static void numbers_are_decimal_and_unsigned(void **state)
 	assert_int_equal(config.lower.limit, 120);
 }
 
+static void sizes_of_options_are_sizes(void **state)
+{
+	(void)state;
+	expect_error("range_bytes=64Q",
+		     "option 'range_bytes' cannot be '64Q': it takes a size in bytes "
+		     "(64K, 1.5M), 4K or more");
+}
+
 static void floats_are_finite(void **state)
 {
 	static const char *const bad[] = {"",	   "nan", "inf", "1e999",
@@ -382,49 +390,15 @@ static void bad_sizes_are_explained(void **state)
 	assert_int_equal(kmem_parse_size("0.3K", &bytes), -EINVAL);
 	assert_string_equal(kmem_last_error(),
 			    "size '0.3K' is not a whole number of bytes");
+	/* More digits than any whole number of bytes has. */
+	assert_int_equal(kmem_parse_size("0.5000000000000000000K", &bytes), -EINVAL);
+	assert_string_equal(
+		kmem_last_error(),
+		"size '0.5000000000000000000K' is not a whole number of bytes");
 	assert_int_equal(kmem_parse_size("16777216T", &bytes), -EINVAL);
 	assert_string_equal(kmem_last_error(), "size '16777216T' does not fit 64 bits");
 	assert_int_equal(kmem_parse_size("99999999999999999999", &bytes), -EINVAL);
 	assert_int_equal(bytes, 77);
-}
-
-/* --- nearest names --- */
-
-static const char *const names[] = {"null",	"bump",	    "freelist", "glibc",
-				    "jemalloc", "mimalloc", "tcmalloc", "buddy",
-				    "slab",	"vmalloc"};
-
-static const char *nearest(const char *name)
-{
-	return kmem_nearest_name(name, names, KMEM_ARRAY_SIZE(names));
-}
-
-static void slips_of_the_fingers_are_understood(void **state)
-{
-	(void)state;
-	assert_string_equal(nearest("jemaloc"), "jemalloc");
-	assert_string_equal(nearest("jmealloc"), "jemalloc");
-	assert_string_equal(nearest("gilbc"), "glibc");
-	assert_string_equal(nearest("slba"), "slab");
-	assert_string_equal(nearest("SLAB"), "slab");
-	assert_string_equal(nearest("vmaloc"), "vmalloc");
-	assert_string_equal(nearest("free"), "freelist");
-	assert_string_equal(nearest("mimalloc"), "mimalloc");
-}
-
-static void what_is_far_is_not_proposed(void **state)
-{
-	char name[200];
-
-	(void)state;
-	assert_null(nearest("postgres"));
-	assert_null(nearest(""));
-	assert_null(nearest("x"));
-	assert_null(nearest("ab"));
-	memset(name, 'b', sizeof(name) - 1);
-	name[sizeof(name) - 1] = '\0';
-	assert_null(nearest(name));
-	assert_null(kmem_nearest_name("slab", NULL, 0));
 }
 
 #define with_config(test_) cmocka_unit_test_setup_teardown(test_, with_defaults, release)
@@ -441,6 +415,7 @@ int main(void)
 		with_config(booleans_have_eight_names),
 		with_config(errors_name_option_and_remedy),
 		with_config(numbers_are_decimal_and_unsigned),
+		with_config(sizes_of_options_are_sizes),
 		with_config(floats_are_finite),
 		with_config(a_failed_value_leaves_the_field),
 		cmocka_unit_test(a_table_without_options_says_so),
@@ -450,8 +425,6 @@ int main(void)
 		with_config(values_look_as_typed),
 		cmocka_unit_test(sizes_have_binary_suffixes),
 		cmocka_unit_test(bad_sizes_are_explained),
-		cmocka_unit_test(slips_of_the_fingers_are_understood),
-		cmocka_unit_test(what_is_far_is_not_proposed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

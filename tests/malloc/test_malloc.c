@@ -2,7 +2,12 @@
 /* The promises of malloc(3): sizes, alignments, contents, errno, failure. */
 #include "malloc_test.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "allocators/malloc/malloc_internal.h"
+#include <kmem/page_alloc.h>
 
 static const size_t sizes[] = {
 	0,	1,	15,	 16,	  17,	   32,	    33,	     100,
@@ -303,6 +308,58 @@ static void test_starts_by_itself(void **state)
 	malloc_test_stop();
 }
 
+/* A limit of address space is halved with what is not ours; the rest starts all the same.
+ */
+static void test_limited_address_space(void **state)
+{
+	static const int limits[] = {RLIMIT_AS, RLIMIT_DATA};
+	int status = 0;
+
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* their shadows need the address space */
+#endif
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(limits); i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			struct rlimit limit = {(rlim_t)4 << 30, (rlim_t)4 << 30};
+			struct buddy_stats stats;
+
+			if (setrlimit(limits[i], &limit) != 0)
+				_exit(1);
+			if (malloc_test_try("") != 0)
+				_exit(2);
+			buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &stats);
+			if (stats.total_pages > limit.rlim_cur / 2 / PAGE_SIZE ||
+			    stats.total_pages < limit.rlim_cur / 4 / PAGE_SIZE)
+				_exit(3);
+			_exit(kmem_malloc(100 * MIB) != NULL ? 0 : 4);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+	}
+}
+
+/* The array has an end; nothing is up that could be ended. */
+static void test_bootstrap_ends(void **state)
+{
+	void *p;
+	int n = 0;
+
+	(void)state;
+	do
+		p = bootstrap_alloc(4000, 0);
+	while (p != NULL && ++n < 1000);
+	assert_null(p);
+	assert_in_range(n, 1, 999);
+	kmem_malloc_exit();
+	kmem_malloc_exit();
+	malloc_test_start("");
+	malloc_test_stop();
+}
+
 /* The smallest of the variants that options choose. */
 static void test_variants(void **state)
 {
@@ -341,6 +398,8 @@ int main(void)
 		cmocka_unit_test(test_overflow_to_mappings),
 		cmocka_unit_test(test_bootstrap),
 		cmocka_unit_test(test_variants),
+		cmocka_unit_test(test_limited_address_space),
+		cmocka_unit_test(test_bootstrap_ends),
 	};
 
 	return cmocka_run_group_tests_name("malloc", tests, NULL, NULL);

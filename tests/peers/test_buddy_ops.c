@@ -88,6 +88,62 @@ static void test_bulk(void **state)
 	assert_true(free_pages_now() == before);
 }
 
+/* As much as there is, and nothing that has no address. */
+static void test_bulk_of_too_much(void **state)
+{
+	static void *blocks[20000];
+	double before = free_pages_now();
+	size_t got;
+
+	(void)state;
+	assert_int_equal(a->ops->alloc_bulk(a, 4096, GFP_HIGHUSER, 2, blocks), 0);
+	got = a->ops->alloc_bulk(a, 4096, GFP_KERNEL | __GFP_NOWARN, 20000, blocks);
+	assert_in_range(got, (size_t)before / 2, (size_t)before);
+	a->ops->free_bulk(a, 4096, got, blocks);
+	assert_true(free_pages_now() == before);
+}
+
+static unsigned int bugs;
+
+static void count_bug(const char *report, void *arg)
+{
+	(void)report, (void)arg;
+	bugs++;
+}
+
+/* What is no block is reported, and the others are freed. */
+static void test_bulk_free_of_strangers(void **state)
+{
+	double before = free_pages_now();
+	void *blocks[4];
+	char local;
+
+	(void)state;
+	assert_int_equal(a->ops->alloc_bulk(a, 4096, GFP_KERNEL, 2, blocks), 2);
+	blocks[2] = blocks[1];
+	blocks[1] = (char *)blocks[0] + 8;
+	blocks[3] = &local;
+	kmem_set_bug_handler(count_bug, NULL);
+	a->ops->free_bulk(a, 4096, 4, blocks);
+	kmem_set_bug_handler(NULL, NULL);
+	assert_int_equal(bugs, 2);
+	assert_true(free_pages_now() == before);
+}
+
+/* What was set up before the refusal is given back: another instance can be made. */
+static void test_refused_options(void **state)
+{
+	static const struct allocator_env env = {.threads = 1};
+	struct allocator *made;
+
+	(void)state;
+	assert_null(allocator_new("buddy:mobility=on,lower=lists", &env));
+	assert_non_null(strstr(kmem_last_error(), "mobility=on needs lower=rows"));
+	made = allocator_new(SPEC, &env);
+	assert_non_null(made);
+	allocator_delete(made);
+}
+
 static void test_trim(void **state)
 {
 	char *p = a->ops->alloc(a, (size_t)1 << 20, 0, GFP_KERNEL, 0);
@@ -114,6 +170,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sizes_and_alignment, create, delete),
 		cmocka_unit_test_setup_teardown(test_bulk, create, delete),
+		cmocka_unit_test_setup_teardown(test_bulk_of_too_much, create, delete),
+		cmocka_unit_test_setup_teardown(test_bulk_free_of_strangers, create,
+						delete),
+		cmocka_unit_test(test_refused_options),
 		cmocka_unit_test_setup_teardown(test_trim, create, delete),
 		cmocka_unit_test_setup_teardown(test_second_instance_is_refused, create,
 						delete),

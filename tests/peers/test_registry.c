@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -304,6 +307,53 @@ static void the_template_serves_every_hook(void **state)
 	allocator_delete(a);
 }
 
+/* Ends the process, which prints why: a table that is wrong is its author's mistake. */
+static void a_wrong_table_ends_the_program(void **state)
+{
+	struct allocator_ops ops = complete("two words");
+	char text[256] = "";
+	int pipes[2], status = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(pipes[1], STDERR_FILENO);
+		allocator_register_or_exit(&ops);
+		_exit(0);
+	}
+	close(pipes[1]);
+	assert_true(read(pipes[0], text, sizeof(text) - 1) > 0);
+	close(pipes[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+	assert_non_null(strstr(text, "cannot register an allocator: 'two words'"));
+}
+
+/* Fills the table: must be the last test. */
+static void the_table_has_an_end(void **state)
+{
+	static struct allocator_ops many[200];
+	static char names[200][16];
+	int err = 0;
+	size_t n;
+
+	(void)state;
+	for (n = 0; n < KMEM_ARRAY_SIZE(many) && err == 0; n++) {
+		snprintf(names[n], sizeof(names[n]), "one-of-%zu", n);
+		many[n] = complete(names[n]);
+		err = allocator_register(&many[n]);
+	}
+	assert_int_equal(err, -ENOSPC);
+	assert_non_null(strstr(kmem_last_error(), "is one too many: 128 are registered"));
+	assert_non_null(allocator_at(127));
+	assert_null(allocator_at(128));
+	/* The error that lists what is known has an end, too. */
+	assert_null(allocator_find("nothing-like-it"));
+	assert_non_null(strstr(kmem_last_error(), "known are null, bump"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +369,8 @@ int main(void)
 		cmocka_unit_test(an_instance_keeps_its_configuration),
 		cmocka_unit_test(deleting_a_stranger_is_reported),
 		cmocka_unit_test(the_template_serves_every_hook),
+		cmocka_unit_test(a_wrong_table_ends_the_program),
+		cmocka_unit_test(the_table_has_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
