@@ -66,6 +66,23 @@ static int write_header(struct journal *j, const struct journal_identity *id,
 	return 0;
 }
 
+/* Why there is a journal already: its run goes on, or was interrupted. */
+static int explain_journal(const struct journal *j)
+{
+	FILE *file = fopen(j->path, "re");
+	int err = file != NULL ? lock(j, file) : 0;
+
+	if (file != NULL)
+		fclose(file);
+	if (err != 0)
+		return err;
+	return kmem_error(
+		-EEXIST,
+		"'%s' holds the cells of an interrupted run: add --resume to go "
+		"on with it, or remove it",
+		j->path);
+}
+
 int journal_create(struct journal *j, const char *out, const struct journal_identity *id,
 		   uint64_t seed)
 {
@@ -76,11 +93,7 @@ int journal_create(struct journal *j, const char *out, const struct journal_iden
 	if (j->file == NULL) {
 		err = -errno;
 		if (err == -EEXIST)
-			kmem_error(
-				err,
-				"'%s' holds the cells of an interrupted run: add --resume to go "
-				"on with it, or remove it",
-				j->path);
+			err = explain_journal(j);
 		else
 			kmem_error(err, "cannot create '%s': %s", j->path,
 				   strerror(-err));

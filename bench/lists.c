@@ -117,6 +117,7 @@ static int add_number(uint64_t **values, size_t *count, uint64_t value)
 static int add_item(char *item, const char *what, uint64_t **values, size_t *count)
 {
 	char *dots = strstr(item, "..");
+	bool sizes = strcmp(what, "size") == 0;
 	uint64_t low, high;
 	int err = 0;
 
@@ -127,17 +128,21 @@ static int add_item(char *item, const char *what, uint64_t **values, size_t *cou
 		if (dots != NULL)
 			*dots = '.';
 		return kmem_error(-EINVAL,
-				  "'%s' is not a %s: give a number such as 64 or 4K, or "
-				  "a range such as 16..1K",
-				  item, what);
+				  "'%s' is not a %s: give a number such as %s, or a "
+				  "range such as %s",
+				  item, what, sizes ? "64 or 4K" : "2",
+				  sizes ? "16..1K" : "1..8");
 	}
 	if (dots == NULL)
 		return add_number(values, count, low);
 	if (high < low)
 		return kmem_error(-EINVAL, "the %s range '%s..%s' ends before it starts",
 				  what, item, dots + 2);
-	for (uint64_t v = low; v <= high && err == 0; v *= 2)
+	for (uint64_t v = low; err == 0; v *= 2) {
 		err = add_number(values, count, v);
+		if (v > high / 2) /* the next one, which might not fit 64 bits */
+			break;
+	}
 	if (err == 0 && (*values)[*count - 1] != high)
 		err = add_number(values, count, high);
 	return err;

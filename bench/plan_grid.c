@@ -346,6 +346,26 @@ static int check_params_known(const struct grid *grid)
 	return 0;
 }
 
+/* Sizes that nobody takes may be meant for one who does not. */
+static void warn_of_unused_sizes(const struct grid *grid,
+				 const struct string_list *workloads)
+{
+	if (grid->sizes == NULL)
+		return;
+	for (size_t i = 0; i < workloads->count; i++) {
+		char *bare = strndup(workloads->item[i],
+				     strcspn(workloads->item[i], ":"));
+		const struct workload_ops *workload = workload_find(bare);
+
+		free(bare);
+		if (workload == NULL || workload->default_sizes != NULL)
+			return;
+	}
+	cli_warn("sizes '%s' are ignored: '%s' draws its own, by its parameters; "
+		 "'kmembench list options' shows them",
+		 grid->sizes, grid->workloads);
+}
+
 int plan_add_grid(struct plan *plan, const struct grid *grid)
 {
 	const char *texts[] = {grid->allocators, grid->workloads, grid->sizes,
@@ -376,6 +396,8 @@ int plan_add_grid(struct plan *plan, const struct grid *grid)
 	}
 	if (err == 0)
 		err = check_params_known(grid);
+	if (err == 0)
+		warn_of_unused_sizes(grid, &workloads);
 	for (size_t i = 0; err == 0 && i < workloads.count; i++)
 		err = expand_workload(plan, grid, workloads.item[i], &allocators);
 	string_list_release(&allocators);

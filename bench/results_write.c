@@ -66,11 +66,12 @@ static int find_target(const char *path, struct target *t)
 /* Says why the folder refused a new file. */
 static int create_error(const char *path, const struct target *t, int err)
 {
-	if (err == ENOENT)
+	if (err == ENOENT && access(t->folder, F_OK) != 0)
 		return kmem_error(
 			-err, "cannot write '%s': folder '%s' does not exist; create it",
 			path, t->folder);
-	if (err == EACCES || err == EPERM || err == EROFS)
+	/* ENOENT of a folder that is there: /proc and its like. */
+	if (err == ENOENT || err == EACCES || err == EPERM || err == EROFS)
 		return kmem_error(-err,
 				  "cannot write '%s': no files may be made in '%s' (%s)",
 				  path, t->folder, strerror(err));

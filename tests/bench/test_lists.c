@@ -66,6 +66,11 @@ static void test_numbers(void **state)
 	assert_int_equal(v[2], 64);
 	assert_int_equal(v[3], 100);
 	free(v);
+	/* Twice the last would not fit 64 bits. */
+	assert_int_equal(list_numbers("4194304T..16777215T", "size", &v, &n), 0);
+	assert_int_equal(n, 3);
+	assert_true(v[1] == (uint64_t)1 << 63 && v[2] == 16777215ull << 40);
+	free(v);
 	assert_int_equal(list_numbers("4..4", "size", &v, &n), 0);
 	assert_int_equal(n, 1);
 	free(v);
@@ -85,6 +90,9 @@ static void test_numbers_refused(void **state)
 	}
 	list_numbers("12x", "thread count", &v, &n);
 	assert_non_null(strstr(kmem_last_error(), "'12x' is not a thread count"));
+	assert_non_null(strstr(kmem_last_error(), "such as 2, or a range such as 1..8"));
+	list_numbers("12x", "size", &v, &n);
+	assert_non_null(strstr(kmem_last_error(), "such as 64 or 4K"));
 }
 
 int main(void)

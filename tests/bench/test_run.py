@@ -111,6 +111,13 @@ def test_refusals(tmp):
           and "xmalloc on glibc with size 64 and 1 thread: " in result.stderr
           and "size 0" not in result.stderr, "what is left out is called by what it has",
           result.stderr)
+    result = run("run", "-n", "-a", "glibc", "-w", "wset", "-s", "64")
+    check(result.returncode == 0 and "sizes '64' are ignored" in result.stderr,
+          "sizes that no workload takes are told", result.stderr)
+    result = run("run", "-n", "-a", "glibc", "-w", "wset,pair", "-s", "64")
+    check("ignored" not in result.stderr, "unless another one takes them", result.stderr)
+    refused("an output where no file can be", ["run", "-a", "glibc", "-w", "pair", "-o",
+                                               "/proc/r.json"], "no files may be made in '/proc'")
     refused("missing -w", ["run", "-a", "glibc"], "-w")
     refused("unwritable output", ["run", "-a", "glibc", "-w", "pair", "-o", "/nonexistent/r.json"],
             "/nonexistent/r.json")
