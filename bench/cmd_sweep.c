@@ -196,6 +196,13 @@ static int record_words(struct sweep *s, const struct job_section *section, char
 	if (s->options.resume && access(s->trace, R_OK) == 0)
 		return 0;
 	err = record_quietly(s->trace, words, &summary);
+	if (err != 0 && s->jobfile == NULL) {
+		/* Nobody has asked for this program. */
+		cli_warn("leaving out section [%s], which records '%s': %s",
+			 section->name, words[0], kmem_last_error());
+		s->trace[0] = '\0';
+		return 0;
+	}
 	if (err != 0) {
 		cli_error("cannot record '%s' for section [%s]: %s", words[0],
 			  section->name, kmem_last_error());

@@ -66,7 +66,8 @@ void job_release(struct job *job);
 
 /*
  * Adds every section's grid. `trace` is called for a section with a record line
- * and gives the trace's path (owned by the job). 0 or -EINVAL, with a message.
+ * and gives the trace's path (owned by the job); NULL is a failure, which it has told,
+ * and "" leaves the section out. 0 or -EINVAL, with a message.
  */
 int job_plan(struct job *job, struct plan *plan,
 	     const char *(*trace)(const struct job_section *section, void *arg),

@@ -81,6 +81,7 @@ int job_plan(struct job *job, struct plan *plan,
 			.params = s->params,
 			.memory_time_s = s->memory_time_s >= 0 ? &s->memory_time_s : NULL,
 		};
+		const char *path = NULL;
 		char threads[16];
 
 		if (grid.allocators == NULL || grid.workloads == NULL) {
@@ -90,9 +91,13 @@ int job_plan(struct job *job, struct plan *plan,
 		}
 		if (check_params(job, s, grid.workloads) != 0)
 			return -EINVAL;
-		if (s->record != NULL &&
-		    use_trace(s, &grid, threads, sizeof(threads), trace(s, arg)) != 0)
-			return -EINVAL;
+		if (s->record != NULL) {
+			path = trace(s, arg);
+			if (path != NULL && *path == '\0')
+				continue;
+			if (use_trace(s, &grid, threads, sizeof(threads), path) != 0)
+				return -EINVAL;
+		}
 		if (plan_add_grid(plan, &grid) != 0) {
 			cli_error("this was section [%s], line %u of '%s'", s->name,
 				  s->line, job->name);

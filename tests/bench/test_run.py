@@ -153,6 +153,21 @@ def test_interrupted_recording(tmp):
           "Ctrl-C while recording", f"{process.returncode} {errors}")
 
 
+def test_sweep_without_the_recorded_program(tmp):
+    """The built-in sweep does without a program that is not installed; a job file does not."""
+    (tmp / "bin").mkdir()
+    bare = {**os.environ, "PATH": str(tmp / "bin")}
+    result = run("sweep", "-n", env=bare)
+    check(result.returncode == 0 and "leaving out section [a real program: sqlite3]" in
+          result.stderr and "pair/" in result.stdout and "replay/" not in result.stdout,
+          "a sweep without the program that it records", result.stderr)
+    job = tmp / "job.ini"
+    job.write_text("[a]\nallocators = null\nworkloads = replay\nrecord = sqlite3 :memory:\n")
+    result = run("sweep", job, "-o", tmp / "out", env=bare)
+    check(result.returncode == 2 and "cannot record 'sqlite3'" in result.stderr,
+          "a job that names a program which is not there", result.stderr)
+
+
 def test_job_files(tmp):
     job = tmp / "bad.ini"
     head = b"[global]\nallocators = glibc\n"
@@ -416,7 +431,8 @@ def test_help(_):
 
 def main():
     for test in (test_help, test_refusals, test_results, test_every_workload, test_bad_cells,
-                 test_interrupt, test_interrupted_recording, test_sweep, test_job_files,
+                 test_interrupt, test_interrupted_recording, test_sweep,
+                 test_sweep_without_the_recorded_program, test_job_files,
                  test_output, test_memory, test_more_threads_than_cpus, test_environment,
                  test_methods, test_same_library_twice):
         with tempfile.TemporaryDirectory() as folder:
