@@ -175,7 +175,7 @@ static int open_outputs(struct campaign *c)
 	if (o->out == NULL)
 		return EXIT_DONE;
 	if (results_check_writable(o->out) != 0) {
-		cli_error("cannot write results to '%s': %s", o->out, kmem_last_error());
+		cli_error("%s", kmem_last_error());
 		return EXIT_USAGE;
 	}
 	build = journal_build(json_string_value(json_object_get(
@@ -213,9 +213,8 @@ static int write_outputs(struct campaign *c, const struct campaign_result *resul
 		return EXIT_DONE;
 	}
 	if (results_save(o->out, result->root) != 0) {
-		cli_error(
-			"cannot write results: %s (the finished cells are kept in '%s')",
-			kmem_last_error(), c->journal.path);
+		cli_error("%s (the finished cells are kept in '%s')", kmem_last_error(),
+			  c->journal.path);
 		journal_close(&c->journal, true);
 		return EXIT_CELL_FAILED;
 	}

@@ -38,12 +38,15 @@ static int find_target(const char *path, struct target *t)
 	char *slash;
 
 	if (*path == '\0')
-		return kmem_error(-ENOENT, "the output's name is empty");
+		return kmem_error(-ENOENT,
+				  "cannot write results: the output's name is empty");
 	t->direct = false;
 	if (stat(path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
-			return kmem_error(-EISDIR, "'%s' is a folder: name a file in it",
-					  path);
+			return kmem_error(
+				-EISDIR,
+				"cannot write '%s': it is a folder, name a file in it",
+				path);
 		t->direct = !S_ISREG(st.st_mode);
 	}
 	if (t->direct || realpath(path, t->file) == NULL) {
