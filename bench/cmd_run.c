@@ -58,16 +58,10 @@ static const char help[] =
 	"  kmembench run -a slab -w pair --icount --method plain --reps 1 -o count.json\n"
 	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 nothing that was named is here\n";
 
-enum { OPT_TOUCH = OPT_FIRST_OWN, OPT_CHECK, OPT_RESUME, OPT_ICOUNT, OPT_JSON };
+enum { OPT_RESUME = OPT_FIRST_OWN, OPT_ICOUNT, OPT_JSON };
 
 static const struct option long_options[] = {
-	{"allocators", required_argument, NULL, 'a'},
-	{"workloads", required_argument, NULL, 'w'},
-	{"sizes", required_argument, NULL, 's'},
-	{"threads", required_argument, NULL, 't'},
-	{"param", required_argument, NULL, 'p'},
-	{"touch", required_argument, NULL, OPT_TOUCH},
-	{"check", no_argument, NULL, OPT_CHECK},
+	RUN_GRID_OPTIONS,
 	{"output", required_argument, NULL, 'o'},
 	{"resume", no_argument, NULL, OPT_RESUME},
 	{"icount", no_argument, NULL, OPT_ICOUNT},
@@ -91,29 +85,20 @@ static int parse(struct run_command *r, int argc, char **argv)
 
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":a:w:s:t:p:o:qn", long_options,
-				     NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":" RUN_GRID_LETTERS "o:qn",
+				     long_options, NULL)) != -1) {
 		switch (option) {
-		case 'a': r->grid.allocators = optarg; break;
-		case 'w': r->grid.workloads = optarg; break;
-		case 's': r->grid.sizes = optarg; break;
-		case 't': r->grid.threads = optarg; break;
 		case 'o': r->options.out = optarg; break;
 		case 'q': r->options.quiet = true; break;
 		case 'n': r->dry_run = true; break;
-		case OPT_TOUCH: r->grid.touch = optarg; break;
-		case OPT_CHECK: r->grid.check = true; break;
 		case OPT_RESUME: r->options.resume = true; break;
 		case OPT_ICOUNT: r->plan.icount = true; break;
 		case OPT_JSON: r->json = true; break;
-		case 'p':
-			code = run_add_param("run", &r->grid, optarg);
-			if (code != EXIT_DONE)
-				return code;
-			break;
 		default:
-			code = run_option("run", option, optarg, &r->plan,
-					  &r->seed_given);
+			code = run_grid_option("run", option, optarg, &r->grid);
+			if (code == -1)
+				code = run_option("run", option, optarg, &r->plan,
+						  &r->seed_given);
 			if (code == -1)
 				return cli_getopt_error("run", option, argv);
 			if (code != EXIT_DONE)

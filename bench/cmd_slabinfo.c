@@ -24,6 +24,7 @@ static const char help[] =
 	"  -t, --threads LIST     threads: 1,2 or 1..8 (each twice the one before)\n"
 	"  -p, --param NAME=LIST  a workload's parameter; a list makes a grid\n"
 	"      --touch RULE       none, ends, pages or full: what is written of each block\n"
+	"      --check            stamp every block, verify it before it is freed\n"
 	"      --time S           about how long the workload runs (0.2)\n"
 	"      --timeout S        a process that has worked longer is killed (60)\n"
 	"      --seed N           seed of all random draws (from the clock)\n"
@@ -37,15 +38,8 @@ static const char help[] =
 	"  kmembench slabinfo -a slab:colour=off -w pair -s 100\n"
 	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 the allocator has no slab caches\n";
 
-enum { OPT_TOUCH = OPT_FIRST_OWN };
-
 static const struct option long_options[] = {
-	{"allocators", required_argument, NULL, 'a'},
-	{"workloads", required_argument, NULL, 'w'},
-	{"sizes", required_argument, NULL, 's'},
-	{"threads", required_argument, NULL, 't'},
-	{"param", required_argument, NULL, 'p'},
-	{"touch", required_argument, NULL, OPT_TOUCH},
+	RUN_GRID_OPTIONS,
 	{"time", required_argument, NULL, OPT_TIME},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"seed", required_argument, NULL, OPT_SEED},
@@ -70,23 +64,15 @@ static int parse(struct slabinfo_command *s, int argc, char **argv)
 
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":a:w:s:t:p:q", long_options, NULL)) !=
-	       -1) {
+	while ((option = getopt_long(argc, argv, ":" RUN_GRID_LETTERS "q", long_options,
+				     NULL)) != -1) {
 		switch (option) {
-		case 'a': s->grid.allocators = optarg; break;
-		case 'w': s->grid.workloads = optarg; break;
-		case 's': s->grid.sizes = optarg; break;
-		case 't': s->grid.threads = optarg; break;
 		case 'q': s->quiet = true; break;
-		case OPT_TOUCH: s->grid.touch = optarg; break;
-		case 'p':
-			code = run_add_param("slabinfo", &s->grid, optarg);
-			if (code != EXIT_DONE)
-				return code;
-			break;
 		default:
-			code = run_option("slabinfo", option, optarg, &s->plan,
-					  &s->seed_given);
+			code = run_grid_option("slabinfo", option, optarg, &s->grid);
+			if (code == -1)
+				code = run_option("slabinfo", option, optarg, &s->plan,
+						  &s->seed_given);
 			if (code == -1)
 				return cli_getopt_error("slabinfo", option, argv);
 			if (code != EXIT_DONE)

@@ -111,7 +111,8 @@ int run_option(const char *command, int option, const char *argument, struct pla
 	}
 }
 
-int run_add_param(const char *command, struct grid *grid, const char *text)
+/* A name that is given again adds its values to the list. */
+static int add_param(const char *command, struct grid *grid, const char *text)
 {
 	const char *equals = strchr(text, '=');
 	const char *old;
@@ -134,6 +135,22 @@ int run_add_param(const char *command, struct grid *grid, const char *text)
 	}
 	free(joined);
 	free(name);
+	return EXIT_DONE;
+}
+
+int run_grid_option(const char *command, int option, const char *argument,
+		    struct grid *grid)
+{
+	switch (option) {
+	case 'a': grid->allocators = argument; break;
+	case 'w': grid->workloads = argument; break;
+	case 's': grid->sizes = argument; break;
+	case 't': grid->threads = argument; break;
+	case 'p': return add_param(command, grid, argument);
+	case OPT_TOUCH: grid->touch = argument; break;
+	case OPT_CHECK: grid->check = true; break;
+	default: return -1;
+	}
 	return EXIT_DONE;
 }
 

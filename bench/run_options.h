@@ -21,6 +21,8 @@ enum {
 	OPT_MEMORY_TIME,
 	OPT_LAYOUT,
 	OPT_SLICE_TIME,
+	OPT_TOUCH,
+	OPT_CHECK,
 	OPT_FIRST_OWN
 };
 
@@ -41,6 +43,19 @@ enum {
 		"library", required_argument, NULL, OPT_LIBRARY              \
 	}
 
+/* Options that name cells; their letters stand in getopt's string. */
+#define RUN_GRID_LETTERS "a:w:s:t:p:"
+#define RUN_GRID_OPTIONS                                       \
+	{"allocators", required_argument, NULL, 'a'},          \
+		{"workloads", required_argument, NULL, 'w'},   \
+		{"sizes", required_argument, NULL, 's'},       \
+		{"threads", required_argument, NULL, 't'},     \
+		{"param", required_argument, NULL, 'p'},       \
+		{"touch", required_argument, NULL, OPT_TOUCH}, \
+	{                                                      \
+		"check", no_argument, NULL, OPT_CHECK          \
+	}
+
 /*
  * Takes one option of RUN_LONG_OPTIONS. 0, EXIT_USAGE after a message, or -1
  * when it is none of them.
@@ -48,11 +63,9 @@ enum {
 int run_option(const char *command, int option, const char *argument, struct plan *plan,
 	       bool *seed_given);
 
-/*
- * Adds "name=values" of -p to grid->params; a name that is given again adds its values
- * to the list. EXIT_DONE, or EXIT_USAGE after a message.
- */
-int run_add_param(const char *command, struct grid *grid, const char *text);
+/* The same for RUN_GRID_OPTIONS. A parameter that is named again adds its values. */
+int run_grid_option(const char *command, int option, const char *argument,
+		    struct grid *grid);
 
 /* EXIT_DONE, or EXIT_USAGE after a message: --baseline names no allocator of the plan. */
 int run_check_plan(const char *command, const struct plan *plan);

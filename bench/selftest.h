@@ -108,6 +108,12 @@ void selftest_plan_init(struct plan *plan, const struct selftest *t);
 /* Runs it; the results' root, or NULL with the check failed, or interrupted. */
 json_t *selftest_run(struct selftest *t, struct plan *plan, struct selftest_check *check);
 
+/*
+ * Mean of a figure that the planted allocator reports of itself, over the cells where it
+ * is above 0; NAN: none.
+ */
+double selftest_planted_mean(const json_t *root, const char *stat);
+
 void selftest_clock(struct selftest *t);
 void selftest_rates(struct selftest *t);
 void selftest_icount(struct selftest *t);

@@ -152,28 +152,6 @@ void selftest_icount(struct selftest *t)
 #define LEAK_WORKLOAD "wset:size_min_bytes=512,size_max_bytes=2048"
 #define LEAK_OPS      200000
 
-/* Mean over the leaking cells of what they say they have leaked. */
-static double leaked_bytes(const json_t *root)
-{
-	const json_t *list = json_object_get(root, "benchmarks");
-	double sum = 0, n = 0;
-	size_t i;
-	json_t *entry;
-
-	json_array_foreach (list, i, entry) {
-		const json_t *stats = json_object_get(json_object_get(entry, "kmembench"),
-						      "allocator_stats");
-		double bytes =
-			json_number_value(json_object_get(stats, "planted_leaked_bytes"));
-
-		if (bytes > 0) {
-			sum += bytes;
-			n++;
-		}
-	}
-	return n > 0 ? sum / n : 0;
-}
-
 void selftest_leak(struct selftest *t)
 {
 	struct selftest_check *check = selftest_new_check(t, "planted-leak", "");
@@ -201,7 +179,9 @@ void selftest_leak(struct selftest *t)
 	plan_release(&plan);
 	if (root == NULL)
 		return;
-	leaked = leaked_bytes(root);
+	leaked = selftest_planted_mean(root, "planted_leaked_bytes");
+	if (!isfinite(leaked))
+		leaked = 0;
 	if (compare_within(root, &options, &table) == 0 && table.count == 1) {
 		found = table.rows[0].median - table.rows[0].median_baseline;
 		slower = table.rows[0].verdict == VERDICT_SLOWER;

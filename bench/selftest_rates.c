@@ -114,8 +114,7 @@ static void tally_base(struct tally *tally, const struct trial *trial, const jso
 	free(other);
 }
 
-/* What was really planted, in per cent of the time, by the allocator's own account. */
-static double planted_pct(const json_t *root)
+double selftest_planted_mean(const json_t *root, const char *stat)
 {
 	const json_t *list = json_object_get(root, "benchmarks");
 	double sum = 0, n = 0;
@@ -125,11 +124,10 @@ static double planted_pct(const json_t *root)
 	json_array_foreach (list, i, entry) {
 		const json_t *stats = json_object_get(json_object_get(entry, "kmembench"),
 						      "allocator_stats");
-		double pct =
-			json_number_value(json_object_get(stats, "planted_slow_pct"));
+		double value = json_number_value(json_object_get(stats, stat));
 
-		if (pct > 0) {
-			sum += pct;
+		if (value > 0) {
+			sum += value;
 			n++;
 		}
 	}
@@ -164,6 +162,7 @@ static void fill_check(struct selftest_check *check, const struct trial *trial,
 		seconds = check->seconds / (tally->pairs > 0 ? tally->pairs : 1);
 	double ratio = stats_median(tally->ratios, tally->pairs);
 	double blocks = stats_median(tally->blocks, tally->pairs);
+	double planted_pct = selftest_planted_mean(root, "planted_slow_pct");
 	json_t *d = check->details;
 
 	selftest_rate_interval(called, tally->pairs, &low, &high);
@@ -205,8 +204,9 @@ static void fill_check(struct selftest_check *check, const struct trial *trial,
 		json_object_set_new(d, "in_time",
 				    json_boolean(seconds <= SELFTEST_PAIR_S_GOAL));
 	}
-	if (trial->differs && isfinite(planted_pct(root)))
-		json_object_set_new(d, "planted_pct", json_real(planted_pct(root)));
+	/* What was really planted, by the allocator's own account. */
+	if (trial->differs && isfinite(planted_pct))
+		json_object_set_new(d, "planted_pct", json_real(planted_pct));
 	json_object_set(d, "wrong", tally->wrong);
 }
 
