@@ -113,6 +113,18 @@ static int close_output(int code)
 	return EXIT_CELL_FAILED;
 }
 
+/* help COMMAND: as COMMAND --help. */
+static int help_of(const char *name)
+{
+	const struct command *command = command_find(name);
+	char help[] = "--help", *argv[] = {NULL, help, NULL};
+
+	if (command == NULL || command->hidden)
+		return unknown_command(name);
+	argv[0] = (char *)command->name;
+	return close_output(command->run(2, argv));
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -121,6 +133,8 @@ int main(int argc, char **argv)
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
+	if (strcmp(argv[1], "help") == 0 && argc > 2)
+		return help_of(argv[2]);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		print_help(stdout);

@@ -421,12 +421,15 @@ def test_sweep(tmp):
 
 def test_help(_):
     for command in ("list", "topology", "run", "sweep", "merge", "compare", "plot", "report",
-                    "record", "replay", "exec"):
+                    "record", "replay", "exec", "slabinfo", "selftest", "hgrm"):
         result = run(command, "--help")
         check(result.returncode == 0 and "usage: kmembench " + command in result.stdout,
               f"{command} --help", result.stdout[:200])
     check(run("--version").stdout.startswith("kmembench "), "--version")
     check(run().returncode == 2, "no command is a usage error")
+    for command in ("run", "exec", "slabinfo"):
+        check(run("help", command).stdout == run(command, "--help").stdout, f"help {command}")
+    refused("help of no command", ["help", "rnu"], "did you mean 'run'")
 
 
 def main():
