@@ -296,6 +296,12 @@ static unsigned long count_few(struct shrinker *s, int nid)
 	return 5;
 }
 
+static unsigned long count_none(struct shrinker *s, int nid)
+{
+	(void)s, (void)nid;
+	return 0;
+}
+
 static unsigned long scan_first(struct shrinker *s, int nid, unsigned long nr, gfp_t gfp)
 {
 	(void)s;
@@ -315,12 +321,14 @@ static unsigned long scan_second(struct shrinker *s, int nid, unsigned long nr, 
 static void test_two_shrinkers(void **state)
 {
 	struct shrinker first = {.count = count_few, .scan = scan_first},
-			second = {.count = count_few, .scan = scan_second};
+			second = {.count = count_few, .scan = scan_second},
+			empty = {.count = count_none, .scan = scan_second};
 
 	(void)state;
 	mm_up(SMALL ",kswapd=off");
 	assert_int_equal(register_shrinker(&first), 0);
 	assert_int_equal(register_shrinker(&second), 0);
+	assert_int_equal(register_shrinker(&empty), 0);
 	assert_int_equal(register_shrinker(&first), -EINVAL);
 	assert_error("registered already");
 	/* Never more than there are, although 32 are wanted: seven rounds. */
@@ -333,6 +341,7 @@ static void test_two_shrinkers(void **state)
 	assert_int_equal(shrink_node(0, GFP_KERNEL, 12), 5);
 	assert_int_equal(scanned[0], 0);
 	unregister_shrinker(&second);
+	unregister_shrinker(&empty);
 	assert_int_equal(shrink_node(0, GFP_KERNEL, 12), 0);
 	mm_down();
 }

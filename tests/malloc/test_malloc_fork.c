@@ -138,11 +138,11 @@ static int child_work(void)
 	return bad;
 }
 
-static void run_forks(int forks)
+static void run_forks(int forks, const char *options)
 {
 	pthread_t threads[THREADS];
 
-	malloc_test_start("");
+	malloc_test_start(options);
 	start_threads(threads);
 	for (int i = 0; i < forks; i++) {
 		pid_t pid = fork();
@@ -209,15 +209,23 @@ static void test_threads_with_locks(void **state)
 static void test_fork(void **state)
 {
 	(void)state;
-	run_forks(40);
+	run_forks(40, "");
 }
 
 static void test_fork_with_locks(void **state)
 {
 	(void)state;
 	os_cpu_force_mode(false);
-	run_forks(20);
+	run_forks(20, "");
 	os_cpu_force_mode(true);
+}
+
+/* The lower level without a lock has a gate instead, which a fork closes and waits for;
+ * without per-CPU lists every page goes through it. */
+static void test_fork_with_rows(void **state)
+{
+	(void)state;
+	run_forks(40, "lower=rows,pcp=off");
 }
 
 /* The first calls of a process, by many threads at once: one of them starts it. */
@@ -254,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_threads_with_locks),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_fork_with_locks),
+		cmocka_unit_test(test_fork_with_rows),
 		cmocka_unit_test(test_two_forking),
 	};
 
