@@ -3,8 +3,10 @@
 #include "tests/buddy/buddy_test.h"
 #include "tests/os/os_faults.h"
 #include "allocators/buddy/reclaim_internal.h"
+#include "allocators/buddy/rows_internal.h"
 
 #include <kmem/reclaim.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,6 +288,57 @@ static void test_rows_are_walked(void **state)
 	mm_down();
 }
 
+/* --- the gate that a fork closes --- */
+
+static _Atomic bool closed, entered;
+
+static void *close_gate(void *arg)
+{
+	rows_fork_lock();
+	atomic_store(&closed, true);
+	return arg;
+}
+
+static void *pass_gate(void *arg)
+{
+	_Atomic long *count = rows_enter();
+
+	atomic_store(&entered, true);
+	rows_leave(count);
+	return arg;
+}
+
+/* Whoever must wait has had the time not to. */
+static void let_others_run(void)
+{
+	usleep(20000);
+}
+
+/* It waits for those inside, and those outside wait for it. */
+static void test_rows_gate(void **state)
+{
+	_Atomic long *count;
+	pthread_t thread;
+
+	(void)state;
+	mm_up(ROWS ",backing=private");
+	count = rows_enter();
+	assert_non_null(count);
+	assert_int_equal(pthread_create(&thread, NULL, close_gate, NULL), 0);
+	let_others_run();
+	assert_false(atomic_load(&closed));
+	rows_leave(count);
+	pthread_join(thread, NULL);
+	assert_true(atomic_load(&closed));
+	assert_int_equal(pthread_create(&thread, NULL, pass_gate, NULL), 0);
+	let_others_run();
+	assert_false(atomic_load(&entered));
+	rows_fork_unlock();
+	pthread_join(thread, NULL);
+	assert_true(atomic_load(&entered));
+	mm_down();
+}
+
 /* --- shrinkers --- */
 
 static unsigned long scanned[2], nested;
@@ -358,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_free_of_no_page),
 		cmocka_unit_test(test_lists_are_walked),
 		cmocka_unit_test(test_rows_are_walked),
+		cmocka_unit_test(test_rows_gate),
 		cmocka_unit_test(test_two_shrinkers),
 	};
 
