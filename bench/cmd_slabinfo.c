@@ -171,6 +171,7 @@ static int show_cell(const struct slabinfo_command *s, const struct plan_cell *c
 	const char *text = json_string_value(json_object_get(entry, "slabinfo"));
 	const char *reason = json_string_value(json_object_get(entry, "error"));
 	int code = EXIT_CELL_FAILED;
+	json_int_t looks;
 	char size[32];
 	double live;
 
@@ -178,12 +179,13 @@ static int show_cell(const struct slabinfo_command *s, const struct plan_cell *c
 		if (s->plan.count > 1)
 			printf("# cell %s\n", cell->key);
 		fputs(text, stdout);
+		fflush(stdout); /* before the line about it, where both go one way */
 		live = (double)json_integer_value(json_object_get(entry, "live_bytes"));
+		looks = json_integer_value(json_object_get(entry, "looks"));
 		if (!s->quiet)
-			fprintf(stderr, "%s: %s live, the most in %lld looks\n",
+			fprintf(stderr, "%s: %s live, the most in %lld look%s\n",
 				cell->key, format_bytes(live, size, sizeof(size)),
-				(long long)json_integer_value(
-					json_object_get(entry, "looks")));
+				(long long)looks, looks == 1 ? "" : "s");
 		code = EXIT_DONE;
 	} else if (entry == NULL) {
 		cli_error("interrupted");
