@@ -273,7 +273,8 @@ static size_t put_rseq(size_t id, size_t n, void *const *objects)
 }
 
 /* `out` must be empty but not one of the pairs, or a stop's mark would change places; an
- * `in` that is a pair is empty. */
+ * `in` that is a pair is empty. Each top is read once: another CPU may put its mark there
+ * at any time, which is then overwritten, as it expects. */
 static bool exchange_rseq(size_t out)
 {
 	unsigned long done;
@@ -287,17 +288,18 @@ static bool exchange_rseq(size_t out)
 				   "jne 2f\n\t"
 				   "cmpq $0, -8(%%rcx)\n\t"
 				   "je 2f\n\t"
+				   "movq %%rdx, %%xmm1\n\t"
 				   "subq %[pairs], %%rdx\n\t"
 				   "cmpq %[bytes], %%rdx\n\t"
 				   "jb 2f\n\t"
-				   "movdqa (%%rax), %%xmm0\n\t"
-				   "pshufd $0x4e, %%xmm0, %%xmm0\n\t"
+				   "movq %%rcx, %%xmm0\n\t"
+				   "punpcklqdq %%xmm1, %%xmm0\n\t"
 				   "movl $1, %k[done]\n\t"
 				   "movdqa %%xmm0, (%%rax)\n" MAGAZINE_RSEQ_TAIL
 		: [done] "=&r"(done)
 		: MAGAZINE_RSEQ_INPUTS, [out] "r"(out), [pairs] "r"(magazine_pairs),
 		  [bytes] "i"(sizeof(magazine_pairs))
-		: "rax", "rcx", "rdx", "xmm0", "memory", "cc");
+		: "rax", "rcx", "rdx", "xmm0", "xmm1", "memory", "cc");
 	return done != 0;
 }
 #endif

@@ -427,14 +427,14 @@ static void *disturb(void *arg)
 	return NULL;
 }
 
-static void stress(uint32_t least)
+static void stress(uint32_t limit, uint32_t least)
 {
 	static struct hand hands[NR_THREADS];
 	pthread_t threads[NR_THREADS], disturber;
 	struct seen seen = {0, 0};
 	size_t in_hand = 0;
 
-	assert_int_equal(magazine_create(&shared, 600, least), 0);
+	assert_int_equal(magazine_create(&shared, limit, least), 0);
 	atomic_store(&done, false);
 	nr_drained = 0;
 	for (size_t i = 0; i < NR_TOKENS; i++) {
@@ -465,13 +465,20 @@ static void stress(uint32_t least)
 static void test_stress_one(void **state)
 {
 	(void)state;
-	stress(0);
+	stress(600, 0);
 }
 
 static void test_stress_two(void **state)
 {
 	(void)state;
-	stress(16);
+	stress(600, 16);
+}
+
+/* Often empty, so that they often change places while somebody drains them. */
+static void test_stress_small(void **state)
+{
+	(void)state;
+	stress(5, 1);
 }
 
 #define BOTH_MODES(test_) \
@@ -489,6 +496,7 @@ int main(void)
 		BOTH_MODES(test_freeze),
 		BOTH_MODES(test_stress_one),
 		BOTH_MODES(test_stress_two),
+		BOTH_MODES(test_stress_small),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
