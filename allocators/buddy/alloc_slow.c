@@ -37,11 +37,12 @@ enum mark { MARK_LOW, MARK_MIN };
 
 struct kmem_spinlock buddy_drain_lock;
 
-static struct buddy_reclaim_hooks hooks;
+static const struct buddy_reclaim_hooks no_hooks;
+static _Atomic(const struct buddy_reclaim_hooks *) hooks = &no_hooks;
 
 void buddy_set_reclaim_hooks(const struct buddy_reclaim_hooks *h)
 {
-	hooks = h != NULL ? *h : (struct buddy_reclaim_hooks){.wake_kswapd = NULL};
+	atomic_store(&hooks, h != NULL ? h : &no_hooks);
 }
 
 int alloc_check(int nid, gfp_t gfp, unsigned int order)
@@ -126,13 +127,15 @@ static struct page *try_zonelist(const struct request *rq, enum mark mark)
 
 static void wake_reclaimers(const struct request *rq)
 {
+	const struct buddy_reclaim_hooks *h = atomic_load(&hooks);
+
 	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
 		if (!zone_allowed(*z, rq) ||
 		    zone_free_pages(*z) > (*z)->pages_low + (1UL << rq->order))
 			continue;
 		stat_add(&(*z)->kswapd_wakes, 1);
-		if (hooks.wake_kswapd != NULL)
-			hooks.wake_kswapd((*z)->nid, rq->order);
+		if (h->wake_kswapd != NULL)
+			h->wake_kswapd((*z)->nid, rq->order);
 	}
 }
 
@@ -160,6 +163,7 @@ static void wait_a_little(void)
 /* Step 5, for requests with __GFP_WAIT. */
 static struct page *reclaim_and_retry(const struct request *rq)
 {
+	const struct buddy_reclaim_hooks *h = atomic_load(&hooks);
 	unsigned long reclaimed = 0;
 
 	stat_add(&buddy_node_stats[rq->nid].stalls, 1);
@@ -167,8 +171,8 @@ static struct page *reclaim_and_retry(const struct request *rq)
 		unsigned long progress = 0;
 		struct page *page;
 
-		if (hooks.reclaim != NULL)
-			progress = hooks.reclaim(rq->nid, rq->gfp, rq->order);
+		if (h->reclaim != NULL)
+			progress = h->reclaim(rq->nid, rq->gfp, rq->order);
 		reclaimed += progress;
 		drain_zonelist(rq);
 		page = try_zonelist(rq, MARK_MIN);

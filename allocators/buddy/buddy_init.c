@@ -189,6 +189,7 @@ int buddy_init(const struct buddy_config *config)
 	buddy.nr_frames = kmem_nr_frames;
 	if (err == 0)
 		err = kswapd_init(config);
+	buddy_fork_init();
 	if (err != 0)
 		buddy_exit();
 	return err;
@@ -199,6 +200,7 @@ void buddy_exit(void)
 	if (buddy.nr_frames == 0)
 		return;
 	kswapd_exit();
+	buddy_fork_exit();
 	for_each_zone (zone)
 		pcp_exit(zone);
 	zonelists_exit();

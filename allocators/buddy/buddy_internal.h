@@ -140,7 +140,7 @@ struct buddy_reclaim_hooks {
 /* Set while the calling thread reclaims: its requests are served below the marks. */
 extern __thread bool buddy_in_reclaim;
 
-/* Copies the hooks; NULL: none. No request may be under way. */
+/* The hooks stay the caller's, who keeps them; NULL: none. */
 void buddy_set_reclaim_hooks(const struct buddy_reclaim_hooks *hooks);
 
 #define for_each_zone(zone_)                   \
@@ -318,18 +318,13 @@ bool free_prepare(struct page *page, unsigned int order);
  * back to the system; they read as zeroes. Returns how many pages. */
 unsigned long buddy_trim(void);
 
-/* --- fork.c: around fork(2), in this order --- */
+/* --- fork.c: os/os_fork.h has the theory --- */
 
 /* Outermost: a request that empties other CPUs' lists holds it. */
 extern struct kmem_spinlock buddy_drain_lock;
 
-void buddy_fork_lock_drain(void);
-/* Once more until all lists are frozen: percpu_freeze(). */
-bool buddy_fork_freeze(void);
-/* Takes every zone lock; no list_lock of a slab cache is taken after this. */
-void buddy_fork_lock_zones(void);
-/* Undoes all three; in the parent and in the child. */
-void buddy_fork_unlock(void);
+void buddy_fork_init(void);
+void buddy_fork_exit(void);
 
 /* --- stats.c --- */
 

@@ -11,18 +11,18 @@
  *
  * Waking is one exchange, and a system call only when the thread is asleep.
  *
- * Fork. A child has none of these threads; the first request there that would wake
- * one starts them again.
+ * The threads are started by the first request that would wake one, so that a process
+ * without memory pressure has none. Where the system refuses them, it is asked again
+ * later, and direct reclaim does without. A forked child has none of them either, and
+ * starts them in the same way.
  */
 #include "allocators/buddy/reclaim_internal.h"
 #include "allocators/buddy/rows_internal.h"
+#include "allocators/os/os_sys.h"
 
 #include <errno.h>
 #include <kmem/error.h>
-#include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,10 +34,15 @@ static struct kswapd {
 	bool running; /* under lock */
 } KMEM_CACHELINE_ALIGNED kswapds[MAX_NUMNODES];
 
-static struct kmem_spinlock lock;
-static bool wanted;		 /* option kswapd */
-static uint64_t purge_ms;	 /* option purge_ms; 0: never */
-static _Atomic pid_t running_in; /* the process whose threads they are; 0: none */
+static struct kmem_spinlock lock; /* held while threads are started */
+static bool wanted;		  /* option kswapd */
+static uint64_t purge_ms;	  /* option purge_ms; 0: never */
+static pid_t started_in;	  /* the process of those marked as running; under lock */
+static _Atomic pid_t running_in;  /* the process in which all of them run; 0: none */
+static _Atomic uint64_t retry_ms; /* not before this time after a failure to start */
+
+/* A system that is out of threads is not asked for one at every request. */
+#define RETRY_MS 1000
 
 /* Pages that the node's zones lack up to their high watermarks. */
 static unsigned long node_deficit(int nid)
@@ -98,8 +103,7 @@ static uint32_t wait_for_work(struct kswapd *k)
 	uint32_t state = atomic_load(&k->state);
 
 	if (state == KSWAPD_ASLEEP)
-		syscall(SYS_futex, &k->state, FUTEX_WAIT_PRIVATE, KSWAPD_ASLEEP,
-			purge_ms != 0 ? &t : NULL, NULL, 0);
+		os_futex_wait(&k->state, KSWAPD_ASLEEP, purge_ms != 0 ? &t : NULL);
 	return atomic_load(&k->state);
 }
 
@@ -137,7 +141,63 @@ static void set_state(struct kswapd *k, enum kswapd_state state)
 	uint32_t before = atomic_exchange(&k->state, state);
 
 	if (before == KSWAPD_ASLEEP)
-		syscall(SYS_futex, &k->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+		os_futex_wake(&k->state);
+}
+
+static int start_one(struct kswapd *k)
+{
+	int err;
+
+	if (k->running)
+		return 0;
+	atomic_store(&k->state, KSWAPD_ASLEEP);
+	err = os_thread_create(&k->thread, kswapd, k);
+	k->running = err == 0;
+	return err;
+}
+
+/* Under lock: those that run already stay. */
+static int start_all(void)
+{
+	int err = 0;
+
+	if (started_in != getpid()) {
+		for (int nid = 0; nid < MAX_NUMNODES; nid++)
+			kswapds[nid].running = false;
+		started_in = getpid();
+	}
+	for (int nid = 0; err == 0 && nid < (int)buddy.nr_nodes; nid++)
+		err = start_one(&kswapds[nid]);
+	if (err == 0)
+		atomic_store(&running_in, getpid());
+	else
+		atomic_store(&retry_ms, now_ms() + RETRY_MS);
+	return err;
+}
+
+int kswapd_start(void)
+{
+	int err = 0;
+
+	spin_lock(&lock);
+	if (wanted)
+		err = start_all();
+	spin_unlock(&lock);
+	return err == 0 ? 0
+			: kmem_error(err,
+				     "kswapd cannot be started: no thread is to be had; "
+				     "raise 'ulimit -u', or give kswapd=off");
+}
+
+/* In the midst of a request: whoever is starting them, perhaps this very thread further
+ * up its stack, is not waited for. */
+static void start_on_demand(void)
+{
+	if (!have_shrinkers() || now_ms() < atomic_load(&retry_ms) ||
+	    !spin_trylock(&lock))
+		return;
+	start_all();
+	spin_unlock(&lock);
 }
 
 /* Called by the slow path for each zone below its low mark. */
@@ -147,29 +207,19 @@ static void wake_kswapd(int nid, unsigned int order)
 
 	(void)order;
 	if (KMEM_UNLIKELY(atomic_load(&running_in) != getpid()))
-		kswapd_start();
+		start_on_demand();
 	if (atomic_load_explicit(&k->state, memory_order_relaxed) == KSWAPD_ASLEEP)
 		set_state(k, KSWAPD_WOKEN);
 }
 
-static int start_one(struct kswapd *k)
+void kswapd_fork_child(void)
 {
-	sigset_t all, before;
-	int err;
-
-	if (k->running)
-		return 0;
-	atomic_store(&k->state, KSWAPD_ASLEEP);
-	/* Signals are the program's business, and so are its threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&k->thread, NULL, kswapd, k);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	k->running = err == 0;
-	return -err;
+	spin_lock_init(&lock);
+	atomic_store(&running_in, 0);
+	atomic_store(&retry_ms, 0);
 }
 
-int kswapd_start(void)
+void kswapd_attach(void)
 {
 	static const struct buddy_reclaim_hooks hooks = {
 		.wake_kswapd = wake_kswapd,
@@ -178,28 +228,15 @@ int kswapd_start(void)
 	static const struct buddy_reclaim_hooks direct_only = {
 		.reclaim = try_to_free_pages,
 	};
-	int err = 0;
 
-	spin_lock(&lock);
 	buddy_set_reclaim_hooks(wanted ? &hooks : &direct_only);
-	for (int nid = 0; wanted && err == 0 && nid < (int)buddy.nr_nodes; nid++) {
-		if (atomic_load(&running_in) != getpid())
-			kswapds[nid].running = false;
-		err = start_one(&kswapds[nid]);
-	}
-	if (wanted)
-		atomic_store(&running_in, getpid());
-	spin_unlock(&lock);
-	return err == 0 ? 0
-			: kmem_error(err,
-				     "kswapd cannot be started: no thread is to be had; "
-				     "raise 'ulimit -u', or give kswapd=off");
 }
 
 int kswapd_init(const struct buddy_config *config)
 {
 	wanted = config->kswapd;
 	purge_ms = config->purge_ms;
+	atomic_store(&retry_ms, 0);
 	return wanted && purge_ms != 0 ? kswapd_start() : 0;
 }
 
@@ -209,11 +246,10 @@ void kswapd_exit(void)
 	for (int nid = 0; nid < MAX_NUMNODES; nid++) {
 		struct kswapd *k = &kswapds[nid];
 
-		if (!k->running)
+		/* Started in part, where the system refused the others. */
+		if (!k->running || started_in != getpid())
 			continue;
 		k->running = false;
-		if (atomic_load(&running_in) != getpid())
-			continue;
 		set_state(k, KSWAPD_STOP);
 		pthread_join(k->thread, NULL);
 	}

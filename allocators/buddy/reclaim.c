@@ -13,7 +13,8 @@
  *
  * Lock: `shrinkers_lock`, a readers-writer lock, outermost of all: held for reading
  * while shrinkers run, for writing while the list changes. Shrinkers may take any
- * lock of their own and of the page allocator below it.
+ * lock of their own and of the page allocator below it. A fork does not wait for
+ * shrinkers: the list changes by one store, and the child makes the lock anew.
  */
 #include "allocators/buddy/reclaim_internal.h"
 
@@ -25,7 +26,7 @@
 #define SWAP_CLUSTER_MAX 32 /* pages that an attempt wants at least, as in Linux */
 
 static pthread_rwlock_t shrinkers_lock = PTHREAD_RWLOCK_INITIALIZER;
-static struct shrinker *shrinkers; /* under shrinkers_lock */
+static _Atomic(struct shrinker *) shrinkers; /* under shrinkers_lock */
 
 __thread bool buddy_in_reclaim;
 
@@ -37,6 +38,16 @@ static bool registered(const struct shrinker *s)
 			return true;
 	}
 	return false;
+}
+
+bool have_shrinkers(void)
+{
+	return atomic_load_explicit(&shrinkers, memory_order_relaxed) != NULL;
+}
+
+void reclaim_fork_child(void)
+{
+	pthread_rwlock_init(&shrinkers_lock, NULL);
 }
 
 int register_shrinker(struct shrinker *s)
@@ -56,17 +67,18 @@ int register_shrinker(struct shrinker *s)
 	pthread_rwlock_unlock(&shrinkers_lock);
 	if (twice)
 		return kmem_error(-EINVAL, "the shrinker is registered already");
-	return kswapd_start();
+	kswapd_attach();
+	return 0;
 }
 
 void unregister_shrinker(struct shrinker *s)
 {
 	pthread_rwlock_wrlock(&shrinkers_lock);
-	for (struct shrinker **link = &shrinkers; *link != NULL; link = &(*link)->next) {
-		if (*link != s)
-			continue;
-		*link = s->next;
-		break;
+	if (shrinkers == s)
+		shrinkers = s->next;
+	for (struct shrinker *before = shrinkers; before != NULL; before = before->next) {
+		if (before->next == s)
+			before->next = s->next;
 	}
 	pthread_rwlock_unlock(&shrinkers_lock);
 }
@@ -102,7 +114,7 @@ unsigned long try_to_free_pages(int nid, gfp_t gfp, unsigned int order)
 {
 	unsigned long freed = 0, wanted = 1UL << order;
 
-	if (buddy_in_reclaim)
+	if (buddy_in_reclaim || !have_shrinkers())
 		return 0;
 	if (wanted < SWAP_CLUSTER_MAX)
 		wanted = SWAP_CLUSTER_MAX;

@@ -6,6 +6,7 @@
  * is the very thing that is broken. Texts are cut at their buffer's end and
  * then close with "..." so that a reader sees that something is missing.
  */
+#include "allocators/core/error_internal.h"
 #include <kmem/error.h>
 
 #include <errno.h>
@@ -72,6 +73,16 @@ static void bug_lock_take(void)
 static void bug_lock_release(void)
 {
 	atomic_flag_clear_explicit(&bug_lock, memory_order_release);
+}
+
+void kmem_bug_fork_lock(void)
+{
+	bug_lock_take();
+}
+
+void kmem_bug_fork_unlock(void)
+{
+	bug_lock_release();
 }
 
 void kmem_set_bug_handler(kmem_bug_handler handler, void *arg)

@@ -35,12 +35,12 @@
  * library allocate in there all the same, the calling thread is served from a
  * small array (bootstrap.c); other threads wait. Nothing is torn down at exit.
  *
- * Fork. fork.c freezes the per-CPU arrays and takes every lock, in lock order:
+ * Fork. os/os_fork.c freezes the per-CPU arrays and takes every lock, in lock order:
  *   1. trim lock           (trim.c)
  *   2. slab_chain_mutex, buddy_drain_lock
  *   3. the arrays' freeze  (os/percpu.c)
- *   4. list_locks, zone locks, the per-CPU area's lock
- *   5. the lock of the large blocks (large.c)
+ *   4. the lock of the large blocks (large.c), list_locks, zone locks
+ *   5. the per-CPU area's lock
  *
  * Where this differs from others. From kernel kmalloc(): starts by itself, sets
  * errno, no gfp flags. From glibc: no arenas, no per-thread state, so threads come

@@ -2,6 +2,7 @@
 /* Options, start and end of malloc. */
 #include "allocators/buddy/buddy_internal.h"
 #include "allocators/malloc/malloc_internal.h"
+#include "allocators/os/os_sys.h"
 #include "allocators/slab/slab_internal.h"
 
 #include <errno.h>
@@ -57,7 +58,7 @@ static uint64_t limited(uint64_t bytes, int resource)
 {
 	struct rlimit limit;
 
-	if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+	if (os_getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		return bytes;
 	/* The other half is for stacks, files and large blocks. */
 	return bytes < limit.rlim_cur / 2 ? bytes : limit.rlim_cur / 2;
@@ -68,7 +69,7 @@ static uint64_t default_memory(void)
 	uint64_t bytes = (uint64_t)1 << 30;
 	struct sysinfo info;
 
-	if (sysinfo(&info) == 0)
+	if (os_sysinfo(&info) == 0)
 		bytes = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
 	if (bytes > MEMORY_MAX)
 		bytes = MEMORY_MAX;
@@ -100,15 +101,19 @@ static int start_layers(const struct kmem_malloc_config *config)
 {
 	uint64_t bytes = config->malloc.memory_bytes;
 	struct slab_config slab = config->slab;
+	struct buddy_config pages = config->buddy;
 	int err;
 
 	if (slab.classes == SLAB_CLASSES_AUTO)
 		slab.classes = SLAB_CLASSES_FOUR;
+	/* No thread comes into being in the middle of somebody's malloc(). Without kswapd
+	 * a request that finds nothing reclaims itself. */
+	pages.kswapd &= pages.purge_ms != 0;
 
 	err = start_phys(bytes != 0 ? bytes : default_memory(), bytes != 0);
 	if (err != 0)
 		return err;
-	err = buddy_init(&config->buddy);
+	err = buddy_init(&pages);
 	if (err == 0) {
 		err = kmem_cache_init(&slab);
 		if (err != 0)
@@ -192,6 +197,7 @@ void kmem_malloc_exit(void)
 {
 	if (!malloc_is_up())
 		return;
+	malloc_fork_exit();
 	large_release(0);
 	kmem_cache_exit();
 	buddy_exit();

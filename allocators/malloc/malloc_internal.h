@@ -59,8 +59,8 @@ void trim_fork_unlock(void);
 
 /* --- fork.c --- */
 
-/* Registers the handlers, once per process. */
 void malloc_fork_init(void);
+void malloc_fork_exit(void);
 
 /* Milliseconds of a coarse monotonic clock. */
 uint64_t malloc_now_ms(void);

@@ -48,7 +48,13 @@ static void **stop(struct magazine_cpu *c, size_t id)
 			break;
 		if (!atomic_compare_exchange_strong(&c->top[id], &old, pair(STOPPED)))
 			continue;
-		os_restart_sequences();
+		if (!os_restart_sequences()) {
+			/* The objects stay where they are, as in percpu.c. */
+			void **mark = pair(STOPPED);
+
+			atomic_compare_exchange_strong(&c->top[id], &mark, old);
+			break;
+		}
 		if (load_top(c, id) == pair(STOPPED)) {
 			top = old;
 			break;

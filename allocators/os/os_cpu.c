@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* CPU numbers, and the choice between restartable sequences and locks. */
 #include "allocators/os/os_cpu.h"
+#include "allocators/os/os_sys.h"
 #include "allocators/os/percpu_fast.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 bool os_percpu_use_rseq;
@@ -16,24 +16,14 @@ _Atomic uint64_t os_percpu_aborts;
 
 static unsigned int nr_cpus;
 
-/*
- * The last number of a list such as "0-3,8-11", plus one; 0 when unreadable. Without
- * stdio, which allocates: this runs inside the first malloc() of a process.
- */
+/* The last number of a list such as "0-3,8-11", plus one; 0 when unreadable. */
 static unsigned int read_possible_cpus(void)
 {
-	int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
 	const char *last;
 	char line[256];
-	ssize_t n;
 
-	if (fd < 0)
+	if (!os_read_file("/sys/devices/system/cpu/possible", line, sizeof(line)))
 		return 0;
-	n = read(fd, line, sizeof(line) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	line[n] = '\0';
 	last = line;
 	for (const char *c = line; *c != '\0'; c++) {
 		if (*c == '-' || *c == ',')
@@ -43,7 +33,7 @@ static unsigned int read_possible_cpus(void)
 					    : 0;
 }
 
-static unsigned int count_possible_cpus(void)
+unsigned int os_count_possible_cpus(void)
 {
 	unsigned int count = read_possible_cpus();
 
@@ -55,9 +45,9 @@ static unsigned int count_possible_cpus(void)
 	return count > OS_MAX_CPUS ? OS_MAX_CPUS : count;
 }
 
-static long membarrier(int cmd)
+static bool membarrier(int cmd)
 {
-	return syscall(SYS_membarrier, cmd, 0, 0);
+	return os_hooks_now.membarrier(cmd) == 0;
 }
 
 #if OS_PERCPU_RSEQ
@@ -89,7 +79,7 @@ static bool choose_rseq(void)
 	if (mode != NULL && strcmp(mode, "lock") == 0)
 		return false;
 	return rseq_registered() &&
-	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
 }
 
 static void choose_mode(bool wanted)
@@ -111,7 +101,7 @@ void os_cpu_init(void)
 	/* The first caller runs before main or as its only thread: see below. */
 	if (nr_cpus != 0)
 		return;
-	nr_cpus = count_possible_cpus();
+	nr_cpus = os_count_possible_cpus();
 	choose_mode(true);
 }
 
@@ -130,7 +120,7 @@ unsigned int os_nr_cpus(void)
 
 unsigned int os_cpu_id_slow(void)
 {
-	int cpu = sched_getcpu();
+	int cpu = os_hooks_now.sched_getcpu();
 
 	if (KMEM_UNLIKELY(cpu < 0))
 		return 0;
@@ -139,13 +129,38 @@ unsigned int os_cpu_id_slow(void)
 		       : (unsigned int)cpu % os_nr_cpus();
 }
 
-void os_restart_sequences(void)
+/*
+ * For a system that takes membarrier(2) away from a running process (a sandbox): where
+ * this thread runs, nobody else does, and who had to stop for it in a sequence is
+ * restarted. A CPU that may not be used, or is not there, has none of our threads.
+ */
+static bool visit_all_cpus(void)
+{
+	cpu_set_t before, one;
+	bool all = true;
+
+	/* Beyond what a cpu_set_t holds, nothing can be said. */
+	if (nr_cpus > CPU_SETSIZE ||
+	    os_hooks_now.sched_getaffinity(0, sizeof(before), &before) < 0)
+		return false;
+	for (unsigned int cpu = 0; cpu < nr_cpus; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (os_hooks_now.sched_setaffinity(0, sizeof(one), &one) != 0 &&
+		    errno != EINVAL)
+			all = false;
+	}
+	os_hooks_now.sched_setaffinity(0, sizeof(before), &before);
+	return all;
+}
+
+bool os_restart_sequences(void)
 {
 	/* A forked child may have to register anew. */
-	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0) {
-		membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
-		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
-	}
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) ||
+	       (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) &&
+		membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)) ||
+	       visit_all_cpus();
 }
 
 void os_cpu_force_mode(bool use_rseq)

@@ -8,9 +8,13 @@
 /*
  * Returns after every restartable sequence of this process that was under way
  * on any CPU has either finished or been aborted; a full memory barrier on all
- * of them. Microseconds: it interrupts every CPU that runs the process.
+ * of them. Microseconds: it interrupts every CPU that runs the process. False: the
+ * system refuses it, and nothing is known of the sequences.
  */
-void os_restart_sequences(void);
+bool os_restart_sequences(void);
+
+/* Possible CPUs as the system tells now; os_nr_cpus() keeps the first answer. */
+unsigned int os_count_possible_cpus(void);
 
 /*
  * For tests: chooses the mode of the per-CPU stacks; rseq only where the system

@@ -1,89 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocators/os/os_mem.h"
+#include "allocators/os/os_sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14 */
 #endif
 
-static long system_mbind(void *addr, unsigned long size, int mode,
-			 const unsigned long *nodemask, unsigned long maxnode,
-			 unsigned int flags)
-{
-	return syscall(SYS_mbind, addr, size, mode, nodemask, maxnode, flags);
-}
-
-static void *system_mremap(void *addr, size_t old_size, size_t new_size, int flags)
-{
-	return mremap(addr, old_size, new_size, flags);
-}
-
-static int system_fallocate(int fd, int mode, off_t offset, off_t size)
-{
-	return fallocate(fd, mode, offset, size);
-}
-
-const struct os_hooks os_hooks_system = {
-	.mmap = mmap,
-	.munmap = munmap,
-	.mremap = system_mremap,
-	.mprotect = mprotect,
-	.madvise = madvise,
-	.memfd_create = memfd_create,
-	.ftruncate = ftruncate,
-	.fallocate = system_fallocate,
-	.mbind = system_mbind,
-};
-
-static struct os_hooks hooks = {
-	.mmap = mmap,
-	.munmap = munmap,
-	.mremap = system_mremap,
-	.mprotect = mprotect,
-	.madvise = madvise,
-	.memfd_create = memfd_create,
-	.ftruncate = ftruncate,
-	.fallocate = system_fallocate,
-	.mbind = system_mbind,
-};
-
-void os_set_hooks(const struct os_hooks *replacement)
-{
-	hooks = os_hooks_system;
-	if (replacement == NULL)
-		return;
-	if (replacement->mmap != NULL)
-		hooks.mmap = replacement->mmap;
-	if (replacement->munmap != NULL)
-		hooks.munmap = replacement->munmap;
-	if (replacement->mremap != NULL)
-		hooks.mremap = replacement->mremap;
-	if (replacement->mprotect != NULL)
-		hooks.mprotect = replacement->mprotect;
-	if (replacement->madvise != NULL)
-		hooks.madvise = replacement->madvise;
-	if (replacement->memfd_create != NULL)
-		hooks.memfd_create = replacement->memfd_create;
-	if (replacement->ftruncate != NULL)
-		hooks.ftruncate = replacement->ftruncate;
-	if (replacement->fallocate != NULL)
-		hooks.fallocate = replacement->fallocate;
-	if (replacement->mbind != NULL)
-		hooks.mbind = replacement->mbind;
-}
-
 static void *map(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-	void *p = hooks.mmap(addr, size, prot, flags, fd, offset);
+	void *p = os_hooks_now.mmap(addr, size, prot, flags, fd, offset);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -101,7 +38,7 @@ void *os_reserve_at(void *addr, size_t size)
 
 	if (p != NULL && p != addr) {
 		/* A kernel before 4.17 takes the address as a hint only. */
-		hooks.munmap(p, size);
+		os_hooks_now.munmap(p, size);
 		errno = EEXIST;
 		return NULL;
 	}
@@ -117,7 +54,7 @@ int os_unmap_to_reserve(void *addr, size_t size)
 
 int os_unmap(void *addr, size_t size)
 {
-	return hooks.munmap(addr, size) == 0 ? 0 : -errno;
+	return os_hooks_now.munmap(addr, size) == 0 ? 0 : -errno;
 }
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -139,23 +76,23 @@ void *os_map_counted(size_t size)
 
 void *os_remap(void *addr, size_t old_size, size_t new_size)
 {
-	void *p = hooks.mremap(addr, old_size, new_size, MREMAP_MAYMOVE);
+	void *p = os_hooks_now.mremap(addr, old_size, new_size, MREMAP_MAYMOVE);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
 int os_memfd(const char *name, size_t size)
 {
-	int fd = hooks.memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	int fd = os_hooks_now.memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = hooks.memfd_create(name, MFD_CLOEXEC);
+		fd = os_hooks_now.memfd_create(name, MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (hooks.ftruncate(fd, (off_t)size) != 0) {
+	if (os_hooks_now.ftruncate(fd, (off_t)size) != 0) {
 		int err = errno;
 
-		close(fd);
+		os_close(fd);
 		return -err;
 	}
 	return fd;
@@ -173,31 +110,36 @@ void *os_map_shared_at(void *addr, size_t size, int fd, off_t offset)
 
 int os_protect(void *addr, size_t size, int prot)
 {
-	return hooks.mprotect(addr, size, prot) == 0 ? 0 : -errno;
+	return os_hooks_now.mprotect(addr, size, prot) == 0 ? 0 : -errno;
 }
 
 int os_discard_anon(void *addr, size_t size)
 {
-	return hooks.madvise(addr, size, MADV_DONTNEED) == 0 ? 0 : -errno;
+	return os_hooks_now.madvise(addr, size, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
 int os_discard_shared(int fd, off_t offset, size_t size)
 {
 	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-	return hooks.fallocate(fd, mode, offset, (off_t)size) == 0 ? 0 : -errno;
+	return os_hooks_now.fallocate(fd, mode, offset, (off_t)size) == 0 ? 0 : -errno;
 }
 
 int os_hugepages(void *addr, size_t size, bool want)
 {
 	int advice = want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 
-	return hooks.madvise(addr, size, advice) == 0 ? 0 : -errno;
+	return os_hooks_now.madvise(addr, size, advice) == 0 ? 0 : -errno;
+}
+
+int os_collapse(void *addr, size_t size)
+{
+	return os_hooks_now.madvise(addr, size, MADV_COLLAPSE) == 0 ? 0 : -errno;
 }
 
 int os_populate(void *addr, size_t size)
 {
-	return hooks.madvise(addr, size, MADV_POPULATE_READ) == 0 ? 0 : -errno;
+	return os_hooks_now.madvise(addr, size, MADV_POPULATE_READ) == 0 ? 0 : -errno;
 }
 
 int os_bind_node(void *addr, size_t size, unsigned int os_node)
@@ -209,5 +151,7 @@ int os_bind_node(void *addr, size_t size, unsigned int os_node)
 	if (os_node >= MASK_BITS)
 		return -EINVAL;
 	mask[os_node / bits] = 1UL << (os_node % bits);
-	return hooks.mbind(addr, size, MPOL_BIND, mask, MASK_BITS, 0) == 0 ? 0 : -errno;
+	return os_hooks_now.mbind(addr, size, MPOL_BIND, mask, MASK_BITS, 0) == 0
+		       ? 0
+		       : -errno;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory from the system: the only system calls on memory in the library.
+ * Memory from the system: the only system calls on memory in the library; os_sys.h has
+ * the others.
  *
  * Every call goes through `struct os_hooks`, one entry per system call, so that
  * a test can make any of them fail, count them, or take their place. Sizes and
@@ -12,7 +13,13 @@
 #define KMEM_OS_MEM_H
 
 #include <kmem/compiler.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/types.h>
+
+struct rlimit;
+struct sysinfo;
+struct timespec;
 
 /* The system calls, with their own signatures and their use of errno. */
 struct os_hooks {
@@ -27,6 +34,20 @@ struct os_hooks {
 	long (*mbind)(void *addr, unsigned long size, int mode,
 		      const unsigned long *nodemask, unsigned long maxnode,
 		      unsigned int flags);
+	/* --- os_sys.h --- */
+	int (*open)(const char *path, int flags);
+	ssize_t (*read)(int fd, void *buf, size_t size);
+	int (*close)(int fd);
+	int (*membarrier)(int cmd);
+	int (*sched_getcpu)(void);
+	int (*sched_getaffinity)(pid_t tid, size_t size, cpu_set_t *cpus);
+	int (*sched_setaffinity)(pid_t tid, size_t size, const cpu_set_t *cpus);
+	/* The C library's: an error number, and errno is left alone. */
+	int (*thread_create)(pthread_t *thread, void *(*fn)(void *arg), void *arg);
+	long (*futex)(_Atomic uint32_t *word, int op, uint32_t value,
+		      const struct timespec *timeout);
+	int (*getrlimit)(int resource, struct rlimit *limit);
+	int (*sysinfo)(struct sysinfo *info);
 };
 
 /* The real ones. */
@@ -73,6 +94,13 @@ int os_discard_anon(void *addr, size_t size);
 int os_discard_shared(int fd, off_t offset, size_t size);
 /* Asks for huge pages (true) or for none (false). 0 or -errno; a hint only. */
 int os_hugepages(void *addr, size_t size, bool want);
+/*
+ * Makes the 2 MiB pieces of a mapping huge pages now (Linux 6.1), whatever the mode of
+ * transparent huge pages: what is there is copied, the rest is zeroed. A piece without a
+ * single page is refused (-EINVAL), as by a kernel that cannot; so are mappings that
+ * refuse huge pages. Some 200 us for 2 MiB. 0 or -errno.
+ */
+int os_collapse(void *addr, size_t size);
 /* Fills the page tables of a mapping at once (Linux 5.14), for reading; a shared memory
  * file's pages are writable by that too. 0 or -errno; without it, each page is mapped
  * when it is touched. */

@@ -333,7 +333,12 @@ static bool stop_stack(struct percpu_stack *stack, uint64_t *state)
 			return false;
 		if (!atomic_compare_exchange_strong(&stack->state, &old, mark))
 			continue;
-		os_restart_sequences();
+		if (!os_restart_sequences()) {
+			/* The entries stay where they are: what a sequence makes of the
+			 * old state is right whether our mark has been there or not. */
+			atomic_compare_exchange_strong(&stack->state, &mark, old);
+			return false;
+		}
 		if (atomic_load(&stack->state) == mark) {
 			*state = old;
 			return true;

@@ -9,11 +9,10 @@
  * stdio, for the caller may stand below malloc().
  */
 #include "allocators/phys/phys_internal.h"
+#include "allocators/os/os_sys.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct smaps {
 	bool inside;		/* the mapping at hand is of the direct map */
@@ -65,14 +64,14 @@ size_t phys_hugepage_bytes(void)
 
 	if (!phys_memory.up)
 		return 0;
-	fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+	fd = os_open("/proc/self/smaps");
 	if (fd < 0)
 		return 0;
-	while ((n = read(fd, text + kept, sizeof(text) - kept)) > 0) {
+	while ((n = os_read(fd, text + kept, sizeof(text) - kept)) > 0) {
 		kept = take_lines(&s, text, kept + (size_t)n);
 		if (kept == sizeof(text))
 			kept = 0; /* no line is that long */
 	}
-	close(fd);
+	os_close(fd);
 	return (size_t)s.huge_kib << 10;
 }

@@ -31,13 +31,12 @@
  * "Understanding the Linux Virtual Memory Manager", chapters 2 and 3.
  */
 #include "allocators/phys/phys_internal.h"
-#include "allocators/os/os_mem.h"
+#include "allocators/os/os_sys.h"
 #include "allocators/os/percpu_fast.h"
 
 #include <errno.h>
 #include <kmem/error.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Address space reserved for vmalloc at the start, where it is to be had: as much
  * as its largest default asks for. Costs nothing but page-table-free addresses. */
@@ -342,7 +341,7 @@ static void tear_down(void)
 	if (space.map != NULL)
 		os_unmap(space.map, space.map_bytes);
 	if (phys_memory.fd >= 0)
-		close(phys_memory.fd);
+		os_close(phys_memory.fd);
 	memset(&space, 0, sizeof(space));
 	memset(&phys_memory, 0, sizeof(phys_memory));
 	memset(phys_cpu_node, 0, sizeof(phys_cpu_node));

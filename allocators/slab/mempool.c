@@ -26,7 +26,9 @@
  * consistent), so the last element in use always wakes the waiter.
  *
  * Locking. One mutex for each pool; no function of the allocator is called with it
- * held. The pool's mutex is a leaf.
+ * held. The pool's mutex is a leaf. All pools are on a list, whose mutex comes before
+ * theirs: at a fork every one is taken, so that the child's copy is whole. Who waited
+ * in the parent is not in the child, so the child's condition variables are made anew.
  *
  * Differences. From Linux 2.6.28: a mask with __GFP_ZERO is refused; destroying a
  * pool with elements out is refused instead of a panic; the sleep is a condition
@@ -43,6 +45,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "allocators/os/os_fork.h"
 #include "allocators/os/os_mem.h"
 
 /* As Linux: long enough not to burn time, short enough for a missed chance. */
@@ -63,7 +66,75 @@ struct mempool {
 	/* --- statistics: under lock, but failures --- */
 	uint64_t from_reserve, refills, waits;
 	_Atomic uint64_t failures;
+
+	mempool_t *next; /* under pools_mutex */
 };
+
+static pthread_mutex_t pools_mutex = PTHREAD_MUTEX_INITIALIZER;
+static mempool_t *pools;
+
+/* --- fork --- */
+
+static bool init_freed(mempool_t *pool)
+{
+	pthread_condattr_t attr;
+	bool done;
+
+	if (pthread_condattr_init(&attr) != 0)
+		return false;
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	done = pthread_cond_init(&pool->freed, &attr) == 0;
+	pthread_condattr_destroy(&attr);
+	return done;
+}
+
+static void fork_lock(void)
+{
+	pthread_mutex_lock(&pools_mutex);
+	for (mempool_t *pool = pools; pool; pool = pool->next)
+		pthread_mutex_lock(&pool->lock);
+}
+
+static void fork_child(void)
+{
+	for (mempool_t *pool = pools; pool; pool = pool->next)
+		init_freed(pool);
+}
+
+static void fork_unlock(void)
+{
+	for (mempool_t *pool = pools; pool; pool = pool->next)
+		pthread_mutex_unlock(&pool->lock);
+	pthread_mutex_unlock(&pools_mutex);
+}
+
+static void list_pool(mempool_t *pool)
+{
+	static const struct os_fork_ops ops = {
+		.lock_inner = fork_lock,
+		.child = fork_child,
+		.unlock = fork_unlock,
+	};
+
+	os_fork_set(OS_FORK_MEMPOOL, &ops);
+	pthread_mutex_lock(&pools_mutex);
+	pool->next = pools;
+	pools = pool;
+	pthread_mutex_unlock(&pools_mutex);
+}
+
+static void unlist_pool(mempool_t *pool)
+{
+	mempool_t **link = &pools;
+
+	pthread_mutex_lock(&pools_mutex);
+	while (*link != pool)
+		link = &(*link)->next;
+	*link = pool->next;
+	pthread_mutex_unlock(&pools_mutex);
+}
+
+/* --- life --- */
 
 static void **map_elements(int nr)
 {
@@ -85,16 +156,7 @@ static int check_nr(int min_nr)
 
 static bool init_lock(mempool_t *pool)
 {
-	pthread_condattr_t attr;
-	bool done;
-
-	if (pthread_condattr_init(&attr) != 0)
-		return false;
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	done = pthread_mutex_init(&pool->lock, NULL) == 0 &&
-	       pthread_cond_init(&pool->freed, &attr) == 0;
-	pthread_condattr_destroy(&attr);
-	return done;
+	return pthread_mutex_init(&pool->lock, NULL) == 0 && init_freed(pool);
 }
 
 static void free_reserve(mempool_t *pool)
@@ -136,6 +198,7 @@ mempool_t *mempool_create(int min_nr, mempool_alloc_t alloc_fn, mempool_free_t f
 		pool->elements[pool->curr_nr] = element;
 		pool->curr_nr++;
 	}
+	list_pool(pool);
 	return pool;
 out_reserve:
 	free_reserve(pool);
@@ -156,6 +219,7 @@ int mempool_destroy(mempool_t *pool)
 		return kmem_error(-EBUSY,
 				  "the pool lacks %d of its %d elements, free them first",
 				  pool->min_nr - pool->curr_nr, pool->min_nr);
+	unlist_pool(pool);
 	free_reserve(pool);
 	pthread_cond_destroy(&pool->freed);
 	pthread_mutex_destroy(&pool->lock);

@@ -27,13 +27,32 @@ static union {
 	char bytes[sizeof(struct kmem_cache) + MAX_NUMNODES * sizeof(struct kmem_list3)];
 } cache_cache;
 
+/* A destructor may allocate under the lock, and so get to reclaim. */
+static _Thread_local bool chain_is_ours;
+
 void slab_chain_lock(void)
 {
 	pthread_mutex_lock(&slab_chain_mutex);
+	chain_is_ours = true;
+}
+
+bool slab_chain_lock_in_reclaim(void)
+{
+	enum { TRIES = 1000 };
+
+	/* Who holds it is about to give memory back, mostly: worth a little waiting. */
+	for (int i = 0; i < TRIES && !chain_is_ours; i++) {
+		chain_is_ours = pthread_mutex_trylock(&slab_chain_mutex) == 0;
+		if (chain_is_ours)
+			return true;
+		sched_yield();
+	}
+	return false;
 }
 
 void slab_chain_unlock(void)
 {
+	chain_is_ours = false;
 	pthread_mutex_unlock(&slab_chain_mutex);
 }
 
@@ -434,9 +453,13 @@ int kmem_cache_init(const struct slab_config *config)
 	slab_config = *config;
 	slab_nr_nodes = (unsigned int)phys_nr_nodes();
 	err = bootstrap();
-	if (err)
+	if (err) {
 		kmem_cache_exit();
-	return err;
+		return err;
+	}
+	slab_fork_init();
+	slab_reclaim_init();
+	return 0;
 }
 
 /*
@@ -448,6 +471,8 @@ void kmem_cache_exit(void)
 {
 	if (slab_nr_nodes == 0)
 		return;
+	slab_reclaim_exit();
+	slab_fork_exit();
 	while (!list_empty(&slab_cache_chain)) {
 		struct kmem_cache *cache = list_entry(slab_cache_chain.prev,
 						      struct kmem_cache, next);

@@ -4,14 +4,10 @@
  * half changed. What another thread had in hands between two of them, a batch on
  * its way, is lost to the child; nothing is handed out twice.
  */
+#include "allocators/os/os_fork.h"
 #include "allocators/slab/slab_internal.h"
 
-void slab_fork_lock_chain(void)
-{
-	slab_chain_lock();
-}
-
-bool slab_fork_freeze(void)
+static bool freeze(void)
 {
 	struct kmem_cache *cache;
 	bool all = true;
@@ -23,7 +19,7 @@ bool slab_fork_freeze(void)
 }
 
 /* In the order of the chain; everybody else takes one list_lock at a time. */
-void slab_fork_lock_lists(void)
+static void lock_lists(void)
 {
 	struct kmem_cache *cache;
 
@@ -33,7 +29,7 @@ void slab_fork_lock_lists(void)
 	}
 }
 
-void slab_fork_unlock(void)
+static void unlock(void)
 {
 	struct kmem_cache *cache;
 
@@ -43,4 +39,21 @@ void slab_fork_unlock(void)
 		magazine_thaw(&cache->mag);
 	}
 	slab_chain_unlock();
+}
+
+void slab_fork_init(void)
+{
+	static const struct os_fork_ops ops = {
+		.lock = slab_chain_lock,
+		.freeze = freeze,
+		.lock_inner = lock_lists,
+		.unlock = unlock,
+	};
+
+	os_fork_set(OS_FORK_SLAB, &ops);
+}
+
+void slab_fork_exit(void)
+{
+	os_fork_set(OS_FORK_SLAB, NULL);
 }

@@ -96,6 +96,9 @@ extern unsigned int slab_nr_nodes; /* 0: not initialised */
 extern struct list_head slab_cache_chain;
 void slab_chain_lock(void);
 void slab_chain_unlock(void);
+/* For reclaim, which may be called with the lock held, by this thread or another: false
+ * when it is not to be had within a millisecond or so. */
+bool slab_chain_lock_in_reclaim(void);
 
 /* --- slab_lists.c: slabs and depots --- */
 
@@ -110,6 +113,8 @@ int slab_grow(struct kmem_cache *cache, gfp_t gfp, int nid);
 void slab_drain(struct kmem_cache *cache, bool quiescent);
 /* Gives wholly free slabs back to the page allocator; returns how many. */
 size_t slab_release_free(struct kmem_cache *cache);
+/* The same for up to max slabs of one node. */
+size_t slab_release_node(struct kmem_cache *cache, int nid, size_t max);
 /* Gives every slab back, whatever is live: for kmem_cache_exit(). */
 void slab_release_all(struct kmem_cache *cache);
 void slab_list3_init(struct kmem_cache *cache, int nid);
@@ -138,16 +143,13 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 				  unsigned int flags, kmem_cache_ctor ctor,
 				  kmem_cache_ctor dtor);
 
-/* --- slab_fork.c: around fork(2); allocators/buddy/fork.c has the others' part --- */
+/* --- slab_fork.c: os/os_fork.h has the theory --- */
+void slab_fork_init(void);
+void slab_fork_exit(void);
 
-/* Takes slab_chain_mutex, outermost. */
-void slab_fork_lock_chain(void);
-/* Once more until all arrays are frozen: percpu_freeze(). */
-bool slab_fork_freeze(void);
-/* Takes every list_lock. */
-void slab_fork_lock_lists(void);
-/* Undoes all three; in the parent and in the child. */
-void slab_fork_unlock(void);
+/* --- slab_reclaim.c: free slabs go back when pages run low --- */
+void slab_reclaim_init(void);
+void slab_reclaim_exit(void);
 
 /* --- kmalloc.c --- */
 int kmalloc_init(void);

@@ -419,26 +419,31 @@ void slab_drain(struct kmem_cache *cache, bool quiescent)
 		depot_drain(cache, &cache->node[nid]);
 }
 
+size_t slab_release_node(struct kmem_cache *cache, int nid, size_t max)
+{
+	struct kmem_list3 *l3 = &cache->node[nid];
+	struct list_head dead;
+	size_t n = 0;
+
+	INIT_LIST_HEAD(&dead);
+	spin_lock(&l3->list_lock);
+	for (; n < max && !list_empty(&l3->slabs_free); n++) {
+		list_move(l3->slabs_free.next, &dead);
+		l3->free_objects -= cache->num;
+		l3->nr_slabs--;
+		l3->nr_free_slabs--;
+		l3->reaped++;
+	}
+	spin_unlock(&l3->list_lock);
+	return slab_destroy_list(cache, &dead);
+}
+
 size_t slab_release_free(struct kmem_cache *cache)
 {
 	size_t released = 0;
 
-	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
-		struct kmem_list3 *l3 = &cache->node[nid];
-		struct list_head dead;
-
-		INIT_LIST_HEAD(&dead);
-		spin_lock(&l3->list_lock);
-		while (!list_empty(&l3->slabs_free)) {
-			list_move(l3->slabs_free.next, &dead);
-			l3->free_objects -= cache->num;
-			l3->nr_slabs--;
-			l3->nr_free_slabs--;
-			l3->reaped++;
-		}
-		spin_unlock(&l3->list_lock);
-		released += slab_destroy_list(cache, &dead);
-	}
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+		released += slab_release_node(cache, (int)nid, SIZE_MAX);
 	return released;
 }
 

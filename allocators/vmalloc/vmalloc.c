@@ -40,7 +40,7 @@
  *
  * Start and fork. After kmem_cache_init(), with the memfd backing only: the
  * private one cannot show a frame twice. A forked child shares the frames with
- * its parent, so the layer is not for use on both sides of a fork.
+ * its parent, so the layer is not for use on both sides of a fork (vmalloc_fork.c).
  *
  * Where this differs from the kernel. Page tables are edited by mmap(), at
  * microseconds a call, so neighbouring frames are mapped together (pages are
@@ -192,6 +192,7 @@ int vmalloc_init(const struct vmalloc_config *config)
 		err = -ENOMEM;
 		goto out_tables;
 	}
+	vmap_fork_init();
 	return 0;
 
 out_tables:
@@ -219,6 +220,7 @@ void vmalloc_exit(void)
 
 	if (vmap_layer.range_bytes == 0)
 		return;
+	vmap_fork_exit();
 	vmap_layer.exiting = true;
 	vmap_purge_all(true);
 	vmap_each_area(push_live, &live);

@@ -181,6 +181,10 @@ bool vmap_purge_all(bool quiescent);
 bool vmap_make_room(bool may_wait, uint64_t releases_seen);
 uint64_t vmap_lazy_count(uint64_t *pages);
 
+/* --- vmalloc_fork.c --- */
+void vmap_fork_init(void);
+void vmap_fork_exit(void);
+
 /* --- vmalloc_check.c --- */
 
 /* Calls fn for each area in address order until it returns non-zero; quiescent only. */

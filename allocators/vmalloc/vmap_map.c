@@ -14,15 +14,13 @@
  * replace a mapping by a reservation. So the layer counts its mappings and
  * stops early (vmap_maps_allowed).
  */
-#include "allocators/os/os_mem.h"
+#include "allocators/os/os_sys.h"
 #include "allocators/vmalloc/vmalloc_internal.h"
 #include <kmem/error.h>
 
 #include <errno.h>
 #include <stdlib.h>
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /* What Linux has when nobody changed it: DEFAULT_MAX_MAP_COUNT. */
 #define MAX_MAP_COUNT_DEFAULT 65530u
@@ -108,15 +106,11 @@ static uint32_t count_runs(struct page **pages, uint32_t nr)
 
 uint64_t vmap_maps_allowed(void)
 {
-	char text[32] = "";
+	char text[32];
 	uint64_t max = MAX_MAP_COUNT_DEFAULT;
-	int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
 
-	if (fd >= 0) {
-		if (read(fd, text, sizeof(text) - 1) > 0)
-			max = strtoull(text, NULL, 10);
-		close(fd);
-	}
+	if (os_read_file("/proc/sys/vm/max_map_count", text, sizeof(text)))
+		max = strtoull(text, NULL, 10);
 	/* A sixteenth stays for the rest of the process: libraries, stacks, malloc. */
 	return max - max / 16;
 }

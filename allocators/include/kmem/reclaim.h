@@ -37,8 +37,10 @@ struct shrinker {
 };
 
 /*
- * Any thread, after buddy_init(); may sleep. The first registration starts kswapd, one
- * thread per node, unless option kswapd is off. 0, or -EINVAL or -EAGAIN with a text.
+ * Any thread, after buddy_init(); may sleep. The first request that finds a zone low
+ * starts kswapd, one thread per node, unless option kswapd is off; where the system has
+ * no thread to give, requests reclaim themselves, and try again to start it once a
+ * second. 0, or -EINVAL with a text. A shrinker must not fork.
  */
 KMEM_API int register_shrinker(struct shrinker *s);
 /* No call of its functions is under way or will be made once this has returned. */
