@@ -39,7 +39,7 @@ static const struct kmem_option_group stack_groups[] = {
 };
 
 /* Small, so that tests can use all of it, in 1 GiB of addresses. */
-#define STACK_DEFAULTS "memory=64M,dma=8M,highmem=16M,range_bytes=1G"
+#define STACK_DEFAULTS "memory=64M,dma=8M,highmem=16M,range_bytes=1G,kswapd=off"
 
 static struct stack_config stack_config;
 static uint64_t stack_free_pages_at_start;
