@@ -2,16 +2,18 @@
 /*
  * The slow path of allocation: refill, fallback, watermarks, reclaim.
  *
- * The steps of Linux 2.4's and 2.6's __alloc_pages():
- *   1. each zone of the zonelist, if it stays above its low mark;
- *   2. wake the background reclaimer of the zones that are below;
- *   3. again, against min: half of it for __GFP_HIGH, a quarter for requests
- *      that cannot wait, nothing for __GFP_MEMALLOC;
- *   4. blocks on other CPUs' lists are brought back, and 3 is repeated;
- *   5. a request that may wait reclaims directly and repeats 3: __GFP_NORETRY
+ * The passes of Linux 2.4's and 2.6's __alloc_pages(), each over the whole zonelist:
+ *   1. zones that keep more than their low mark free;
+ *   2. the background reclaimer of the zones that are below is woken;
+ *   3. the same against min: half of it for __GFP_HIGH (2.6), a quarter for requests
+ *      that cannot wait (2.4);
+ *   4. __GFP_MEMALLOC, and whoever is reclaiming: without a mark; they go no further;
+ *   5. blocks on other CPUs' lists are brought back, and the last pass is repeated;
+ *   6. a request that may wait reclaims directly and repeats 3: __GFP_NORETRY
  *      once; others while reclaim makes progress, up to COSTLY_ORDER, or, with
  *      __GFP_REPEAT, until as many pages as asked for have been reclaimed;
  *      __GFP_NOFAIL for ever.
+ * Where 2.6 would kill a process for want of progress, the request fails.
  */
 #include "allocators/buddy/buddy_internal.h"
 
@@ -33,7 +35,7 @@ struct request {
 	const struct zonelist *zonelist;
 };
 
-enum mark { MARK_LOW, MARK_MIN };
+enum mark { MARK_LOW, MARK_MIN, MARK_NONE };
 
 struct kmem_spinlock buddy_drain_lock;
 
@@ -67,7 +69,7 @@ int alloc_check(int nid, gfp_t gfp, unsigned int order)
 
 static unsigned long zone_mark(const struct zone *zone, gfp_t gfp, enum mark mark)
 {
-	if ((gfp & __GFP_MEMALLOC) != 0)
+	if (mark == MARK_NONE)
 		return 0;
 	if (mark == MARK_LOW)
 		return zone->pages_low;
@@ -77,18 +79,16 @@ static unsigned long zone_mark(const struct zone *zone, gfp_t gfp, enum mark mar
 }
 
 /*
- * One block of a zone that keeps more than `mark` pages free. A block from a
- * list is not part of the free pages, but a zone below the mark gives nothing.
+ * One block of a zone that keeps more than its mark free. A block from a list is not
+ * part of the free pages, but a zone below the mark gives nothing.
  */
 static struct page *zone_alloc(struct zone *zone, const struct request *rq,
-			       unsigned long mark)
+			       enum mark which)
 {
-	unsigned long needed = mark + (1UL << rq->order);
-	unsigned long free = zone_free_pages(zone);
-	bool memalloc = (rq->gfp & __GFP_MEMALLOC) != 0;
+	unsigned long mark = zone_mark(zone, rq->gfp, which);
 	struct page *page = NULL;
 
-	if (free <= needed && !memalloc)
+	if (which != MARK_NONE && zone_free_pages(zone) <= mark + (1UL << rq->order))
 		return NULL;
 	if (zone_has_list(zone, rq->kind) && (rq->gfp & __GFP_COLD) == 0) {
 		page = percpu_pop(&zone->pcp[rq->kind]);
@@ -118,7 +118,7 @@ static struct page *try_zonelist(const struct request *rq, enum mark mark)
 
 		if (!zone_allowed(*z, rq))
 			continue;
-		page = zone_alloc(*z, rq, zone_mark(*z, rq->gfp, mark));
+		page = zone_alloc(*z, rq, mark);
 		if (page != NULL)
 			return page;
 	}
@@ -133,6 +133,9 @@ static void wake_reclaimers(const struct request *rq)
 		if (!zone_allowed(*z, rq) ||
 		    zone_free_pages(*z) > (*z)->pages_low + (1UL << rq->order))
 			continue;
+		/* The reclaimer is awake. */
+		if (buddy_in_reclaim)
+			return;
 		stat_add(&(*z)->kswapd_wakes, 1);
 		if (h->wake_kswapd != NULL)
 			h->wake_kswapd((*z)->nid, rq->order);
@@ -193,20 +196,40 @@ static struct page *reclaim_and_retry(const struct request *rq)
 
 static struct page *find_block(const struct request *rq)
 {
+	bool memalloc = (rq->gfp & __GFP_MEMALLOC) != 0;
 	struct page *page = try_zonelist(rq, MARK_LOW);
 
 	if (KMEM_LIKELY(page != NULL))
 		return page;
 	wake_reclaimers(rq);
 	page = try_zonelist(rq, MARK_MIN);
+	if (page == NULL && memalloc)
+		page = try_zonelist(rq, MARK_NONE);
 	if (page != NULL)
 		return page;
 	drain_zonelist(rq);
-	page = try_zonelist(rq, MARK_MIN);
+	page = try_zonelist(rq, memalloc ? MARK_NONE : MARK_MIN);
 	/* The reclaimer itself must not reclaim in order to reclaim. */
-	if (page != NULL || (rq->gfp & (__GFP_WAIT | __GFP_MEMALLOC)) != __GFP_WAIT)
+	if (page != NULL || memalloc || (rq->gfp & __GFP_WAIT) == 0)
 		return page;
 	return reclaim_and_retry(rq);
+}
+
+static KMEM_COLD void report_failure(const struct request *rq)
+{
+	unsigned long free = 0, min = 0;
+
+	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
+		if (!zone_allowed(*z, rq))
+			continue;
+		free += zone_free_pages(*z);
+		min += (*z)->pages_min;
+	}
+	kmem_error(-ENOMEM,
+		   "page allocation failure: order %u, mode 0x%x, node %d: of the zones "
+		   "allowed %lu pages are free, %lu are the reserve; free some, or raise "
+		   "option 'memory'",
+		   rq->order, rq->gfp, rq->nid, free, min);
 }
 
 static enum migratetype gfp_migratetype(gfp_t gfp)
@@ -237,8 +260,11 @@ struct page *alloc_pages_slow(int nid, gfp_t gfp, unsigned int order)
 		rq.gfp |= __GFP_MEMALLOC;
 	rq.zonelist = &buddy.zonelists[rq.nid * GFP_ZONE_KINDS + (int)gfp_zone_kind(gfp)];
 	page = find_block(&rq);
-	if (page == NULL)
+	if (page == NULL) {
+		if ((gfp & __GFP_NOWARN) == 0)
+			report_failure(&rq);
 		return NULL;
+	}
 	prep_new_block(page, order);
 	if ((gfp & __GFP_ZERO) != 0 &&
 	    phys_zero_frames((unsigned long)(page - buddy.mem_map), 1UL << order) != 0) {

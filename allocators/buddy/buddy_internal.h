@@ -97,7 +97,7 @@ struct zonelist {
 
 /* Pages that did not come through percpu_pop() of a per-CPU list; see stats.c. */
 struct node_stats {
-	_Atomic uint64_t hit, miss, foreign, local, other, stalls;
+	_Atomic uint64_t hit, miss, foreign, local, other, interleave, stalls;
 	_Atomic uint64_t pageoutruns, pgsteal_kswapd, pgsteal_direct, slabs_scanned,
 		purged_pages;
 } KMEM_CACHELINE_ALIGNED;

@@ -10,6 +10,7 @@
  */
 #include "allocators/buddy/buddy_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct node_stats buddy_node_stats[MAX_NUMNODES];
@@ -44,6 +45,17 @@ void count_popped_elsewhere(struct zone *zone, int nid, unsigned int order)
 		return;
 	stat_add(&zone->pcp_misses[order], 1);
 	stat_add(&buddy_node_stats[nid].foreign, 1UL << order);
+}
+
+struct page *alloc_pages_interleave(gfp_t gfp, unsigned int order)
+{
+	static __thread unsigned int next;
+	unsigned int nid = buddy.nr_nodes != 0 ? next++ % buddy.nr_nodes : 0;
+	struct page *page = alloc_pages_node((int)nid, gfp, order);
+
+	if (page != NULL && page_to_nid(page) == (int)nid)
+		stat_add(&buddy_node_stats[nid].interleave, 1UL << order);
+	return page;
 }
 
 static uint64_t load(const _Atomic uint64_t *counter)
@@ -103,6 +115,7 @@ static void add_node_stats(const struct node_stats *node, struct buddy_stats *s)
 	s->numa[NUMA_FOREIGN] += load(&node->foreign);
 	s->numa[NUMA_LOCAL] += load(&node->local);
 	s->numa[NUMA_OTHER] += load(&node->other);
+	s->numa[NUMA_INTERLEAVE_HIT] += load(&node->interleave);
 	s->alloc_stalls += load(&node->stalls);
 	s->pageoutrun += load(&node->pageoutruns);
 	s->pgsteal_kswapd += load(&node->pgsteal_kswapd);
@@ -129,4 +142,46 @@ void buddy_stats(int nid, int zone_type, struct buddy_stats *stats)
 		if (nid == NUMA_NO_NODE || nid == n)
 			add_node_stats(&buddy_node_stats[n], stats);
 	}
+}
+
+/* --- as the kernel shows them --- */
+
+int buddyinfo_format(int nid, int zone, char *buf, size_t size)
+{
+	static const char *const names[MAX_NR_ZONES] = {
+		[ZONE_DMA] = "DMA", [ZONE_NORMAL] = "Normal", [ZONE_HIGHMEM] = "HighMem"};
+	const char *name = zone >= 0 && zone < MAX_NR_ZONES ? names[zone] : "?";
+	struct buddy_stats stats;
+	int length;
+
+	buddy_stats(nid, zone, &stats);
+	length = snprintf(buf, size, "Node %d, zone %8s ", nid, name);
+	for (int order = 0; order < MAX_ORDER; order++) {
+		size_t used = (size_t)length < size ? (size_t)length : size;
+
+		length += snprintf(buf + used, size - used, "%6llu ",
+				   (unsigned long long)stats.free_blocks[order]);
+	}
+	return length;
+}
+
+void buddy_vmstat(int nid, void (*fn)(const char *name, uint64_t value, void *arg),
+		  void *arg)
+{
+	struct buddy_stats s;
+
+	buddy_stats(nid, MAX_NR_ZONES, &s);
+	fn("nr_free_pages", s.free_pages, arg);
+	for (int item = 0; item < NR_NUMA_STAT_ITEMS; item++)
+		fn(numa_names[item], s.numa[item], arg);
+	fn("allocstall", s.alloc_stalls, arg);
+	fn("pageoutrun", s.pageoutrun, arg);
+	fn("pgsteal_kswapd", s.pgsteal_kswapd, arg);
+	fn("pgsteal_direct", s.pgsteal_direct, arg);
+	fn("slabs_scanned", s.slabs_scanned, arg);
+	fn("kswapd_wakes", s.kswapd_wakes, arg);
+	fn("pcp_pages", s.pcp_pages, arg);
+	fn("pcp_refills", s.pcp_refills, arg);
+	fn("pcp_drains", s.pcp_drains, arg);
+	fn("purged_pages", s.purged_pages, arg);
 }

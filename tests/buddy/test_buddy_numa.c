@@ -26,21 +26,22 @@ static void free_got(size_t n)
 		__free_page(got[i]);
 }
 
-/* The sequence of zones that pages came from, as "nid.zone" words. */
+/* The zones that pages came from, in the order of their first page, as "nid.zone" words:
+ * a request goes round all zones for each mark. */
 static void visited(size_t n, char *text, size_t size)
 {
-	int last = -1;
+	uint64_t seen = 0;
 
 	text[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		int id = page_to_nid(got[i]) * MAX_NR_ZONES + (int)page_zonenum(got[i]);
 		size_t used = strlen(text);
 
-		if (id != last)
+		if ((seen >> id & 1) == 0)
 			snprintf(text + used, size - used, "%s%d.%c",
 				 used == 0 ? "" : " ", id / MAX_NR_ZONES,
 				 "DNH"[id % MAX_NR_ZONES]);
-		last = id;
+		seen |= (uint64_t)1 << id;
 	}
 }
 

@@ -3,9 +3,10 @@
  * The buddy page allocator, with the interface of Linux <linux/gfp.h>.
  *
  * Any thread may call at any time between buddy_init() and buddy_exit(). No
- * function sleeps unless __GFP_WAIT is set. A failed allocation is NULL (or 0);
- * nonsensical flags or orders additionally leave an error text. Freeing what is
- * not allocated is reported through kmem_bug() and otherwise ignored.
+ * function sleeps unless __GFP_WAIT is set. A failed allocation is NULL (or 0) and
+ * leaves an error text, unless __GFP_NOWARN is set; nonsensical flags or orders always
+ * leave one. Freeing what is not allocated is reported through kmem_bug() and otherwise
+ * ignored.
  */
 #ifndef KMEM_PAGE_ALLOC_H
 #define KMEM_PAGE_ALLOC_H
@@ -40,6 +41,9 @@ KMEM_API void buddy_exit(void);
 
 KMEM_API struct page *alloc_pages_node(int nid, gfp_t gfp, unsigned int order);
 KMEM_API struct page *alloc_pages(gfp_t gfp, unsigned int order);
+/* From the nodes in turn, each thread by itself (Linux alloc_page_interleave()); another
+ * node serves where the one whose turn it is cannot. */
+KMEM_API struct page *alloc_pages_interleave(gfp_t gfp, unsigned int order);
 static inline struct page *alloc_page(gfp_t gfp)
 {
 	return alloc_pages(gfp, 0);
@@ -114,6 +118,15 @@ struct buddy_stats {
 /* nid NUMA_NO_NODE: of all nodes. zone MAX_NR_ZONES: of all zones; of a single zone the
  * NUMA counters and stalls, which are a node's, stay 0. */
 KMEM_API void buddy_stats(int nid, int zone, struct buddy_stats *stats);
+
+/* The line of a zone in the kernel's /proc/buddyinfo, without its end; as snprintf(). */
+KMEM_API int buddyinfo_format(int nid, int zone, char *buf, size_t size);
+/* Calls fn for each counter of a node (NUMA_NO_NODE: of all) under the name that the
+ * kernel's vmstat and numastat have for it; those they have not are named pcp_*, kswapd_*
+ * and purged_pages. */
+KMEM_API void buddy_vmstat(int nid,
+			   void (*fn)(const char *name, uint64_t value, void *arg),
+			   void *arg);
 
 /* Walks every invariant; no other thread may be calling. 0, or -EFAULT with a text. */
 KMEM_API int buddy_check(void);
