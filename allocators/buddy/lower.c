@@ -52,8 +52,15 @@ void zone_add_free(struct zone *zone, unsigned long pages)
 size_t zone_take_blocks(struct zone *zone, unsigned int kind, unsigned long mark,
 			size_t n, struct page **out)
 {
-	return buddy.rows ? rows_take(zone, kind, mark, n, out)
-			  : area_take_blocks(zone, kind_order(kind), mark, n, out);
+	size_t got = buddy.rows ? rows_take(zone, kind, mark, n, out)
+				: area_take_blocks(zone, kind_order(kind), mark, n, out);
+
+	if (KMEM_UNLIKELY(atomic_load_explicit(&phys_collapses, memory_order_relaxed))) {
+		for (size_t i = 0; i < got; i++)
+			phys_collapse_frames((unsigned long)(out[i] - buddy.mem_map),
+					     1UL << kind_order(kind));
+	}
+	return got;
 }
 
 void zone_free_blocks(struct zone *zone, unsigned int order, size_t n,

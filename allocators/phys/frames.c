@@ -49,8 +49,12 @@ int phys_discard_frames(unsigned long pfn, unsigned long nr)
 {
 	size_t bytes = nr << PAGE_SHIFT;
 
-	if (phys_memory.backing == PHYS_MEMFD)
-		return os_discard_shared(phys_memory.fd, (off_t)(pfn << PAGE_SHIFT),
-					 bytes);
-	return os_discard_anon(pfn_to_virt(pfn), bytes);
+	int err = phys_memory.backing == PHYS_MEMFD
+			  ? os_discard_shared(phys_memory.fd, (off_t)(pfn << PAGE_SHIFT),
+					      bytes)
+			  : os_discard_anon(pfn_to_virt(pfn), bytes);
+
+	if (err == 0)
+		phys_hugepages_discarded(pfn, nr);
+	return err;
 }

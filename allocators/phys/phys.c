@@ -85,7 +85,8 @@ const struct kmem_option phys_options[] = {
 	 .offset = offsetof(struct phys_config, hugepages),
 	 .initial = "system",
 	 .choices = hugepages_names,
-	 .help = "huge pages behind the frames: fewer TLB misses against more resident memory"},
+	 .help = "huge pages behind the frames, of memory files too: cheaper first touch and fewer "
+		 "TLB misses against more resident memory"},
 	KMEM_OPTION_END,
 };
 
@@ -217,13 +218,15 @@ static int reserve_space(void)
 	return 0;
 }
 
-/* Descriptors, and behind them the zone of each block. */
+/* Descriptors, and behind them a byte for each block and for each huge page. */
 static int map_descriptors(void)
 {
 	size_t pages_bytes = kmem_nr_frames * sizeof(struct page);
 	size_t blocks = kmem_nr_frames >> PHYS_BLOCK_ORDER;
 
-	space.map_bytes = KMEM_ALIGN_UP(pages_bytes + blocks, PAGE_SIZE);
+	size_t huge = kmem_nr_frames >> PHYS_HUGE_ORDER;
+
+	space.map_bytes = KMEM_ALIGN_UP(pages_bytes + blocks + huge, PAGE_SIZE);
 	space.map = os_map_anon(space.map_bytes);
 	if (space.map == NULL)
 		return kmem_error(
@@ -232,6 +235,7 @@ static int map_descriptors(void)
 			space.map_bytes >> 20, strerror(errno));
 	kmem_mem_map = (struct page *)space.map;
 	phys_memory.block_zone = (uint8_t *)(space.map + pages_bytes);
+	phys_memory.huge_done = (_Atomic uint8_t *)(phys_memory.block_zone + blocks);
 	fill_block_zone();
 	return 0;
 }
@@ -342,6 +346,7 @@ static void tear_down(void)
 		os_unmap(space.map, space.map_bytes);
 	if (phys_memory.fd >= 0)
 		os_close(phys_memory.fd);
+	phys_hugepages_init(false);
 	memset(&space, 0, sizeof(space));
 	memset(&phys_memory, 0, sizeof(phys_memory));
 	memset(phys_cpu_node, 0, sizeof(phys_cpu_node));
@@ -376,6 +381,7 @@ int phys_init(const struct phys_config *config)
 		tear_down();
 		return err;
 	}
+	phys_hugepages_init(config->hugepages == 2);
 	phys_memory.up = true;
 	return 0;
 }

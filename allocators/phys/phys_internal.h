@@ -13,6 +13,7 @@
 #include <kmem/phys.h>
 
 #define PHYS_BLOCK_ORDER (MAX_ORDER - 1)
+#define PHYS_HUGE_ORDER	 9 /* the system's huge pages, 2 MiB */
 #define PHYS_BLOCK_BYTES (PAGE_SIZE << PHYS_BLOCK_ORDER)
 
 #define PHYS_NR_ZONE_IDS (MAX_NUMNODES * MAX_NR_ZONES)
@@ -39,6 +40,8 @@ struct phys_memory {
 	int nr_nodes;
 	struct phys_node node[MAX_NUMNODES];
 	uint8_t *block_zone; /* zone id by pfn >> PHYS_BLOCK_ORDER */
+	/* By pfn >> PHYS_HUGE_ORDER: a huge page has been asked for; hugepages.c's. */
+	_Atomic uint8_t *huge_done;
 };
 extern struct phys_memory phys_memory;
 
@@ -80,6 +83,16 @@ int phys_discard_frames(unsigned long pfn, unsigned long nr);
 
 /* Makes every descriptor all-zero again; nobody may hold a page. */
 void phys_clear_descriptors(void);
+
+/* --- hugepages.c --- */
+void phys_hugepages_init(bool always);
+/* Where this is set, the page allocator calls phys_collapse_frames() for blocks that it
+ * takes from a zone, without a lock: the 2 MiB that they lie in become huge pages, once.
+ * Some 200 us each time that there is something to do. */
+extern _Atomic bool phys_collapses;
+void phys_collapse_frames(unsigned long pfn, unsigned long nr);
+/* Their memory has gone back to the system. */
+void phys_hugepages_discarded(unsigned long pfn, unsigned long nr);
 
 /* --- topology.c --- */
 struct phys_topology {

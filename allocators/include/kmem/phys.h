@@ -28,7 +28,9 @@ struct phys_config {
 	 * description ("numa:4 core:2 pu:1"); or the path of an hwloc XML file (ends in
 	 * .xml). */
 	const char *topology;
-	int hugepages; /* 0 system's choice, 1 never, 2 always (madvise) */
+	/* 0 the system's choice, 1 never, 2 always: advised, and where the system heeds
+	 * no advice, made when 2 MiB are first used. */
+	int hugepages;
 };
 
 extern KMEM_API const struct kmem_option phys_options[];
@@ -42,6 +44,20 @@ KMEM_API void phys_exit(void);
  * tell. Reads /proc/self/smaps, some 100 us: not for a hot path.
  */
 KMEM_API size_t phys_hugepage_bytes(void);
+
+enum phys_hugepage_support {
+	PHYS_HUGEPAGES_NONE,	  /* the kernel has refused them (before Linux 6.1) */
+	PHYS_HUGEPAGES_ADVISED,	  /* hugepages=always: the first touch brings them */
+	PHYS_HUGEPAGES_COLLAPSED, /* hugepages=always: made before the first use */
+};
+
+struct phys_hugepage_stats {
+	enum phys_hugepage_support support; /* of the backing */
+	uint64_t collapsed;		    /* huge pages made */
+	uint64_t refused; /* that the system could not make when asked */
+};
+/* Reads the mode in /sys, some microseconds. */
+KMEM_API void phys_hugepage_stats(struct phys_hugepage_stats *stats);
 
 KMEM_API int phys_nr_nodes(void);
 /* True when the nodes are not the machine's own: results must say so. */
