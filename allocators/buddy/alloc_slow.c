@@ -79,8 +79,8 @@ static unsigned long zone_mark(const struct zone *zone, gfp_t gfp, enum mark mar
 }
 
 /*
- * One block of a zone that keeps more than its mark free. A block from a list is not
- * part of the free pages, but a zone below the mark gives nothing.
+ * One block, now allocated, of a zone that keeps more than its mark free. A block from a
+ * list is not part of the free pages, but a zone below the mark gives nothing.
  */
 static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 			       enum mark which)
@@ -96,13 +96,16 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 			page = pcp_refill(zone, rq->kind, mark);
 		if (page != NULL) {
 			count_popped_elsewhere(zone, rq->nid, rq->order);
+			prep_new_block(zone, page, rq->order);
 			return page;
 		}
 	}
 	/* No list; or what a refill brought was gone before we could take it. */
 	zone_take_blocks(zone, rq->kind, mark, 1, &page);
-	if (page != NULL)
+	if (page != NULL) {
 		count_served(zone, rq->nid, 1UL << rq->order);
+		prep_new_block(zone, page, rq->order);
+	}
 	return page;
 }
 
@@ -265,7 +268,6 @@ struct page *alloc_pages_slow(int nid, gfp_t gfp, unsigned int order)
 			report_failure(&rq);
 		return NULL;
 	}
-	prep_new_block(page, order);
 	if ((gfp & __GFP_ZERO) != 0 &&
 	    phys_zero_frames((unsigned long)(page - buddy.mem_map), 1UL << order) != 0) {
 		__free_pages(page, order);

@@ -97,6 +97,8 @@ static void init_zone(struct zone *zone, int nid, int type)
 	memset(zone, 0, sizeof(*zone));
 	zone->nid = (uint8_t)nid;
 	zone->type = (uint8_t)type;
+	zone->allocated = PAGE_STATE(
+		PG_head | (unsigned int)(zone - buddy_zones) << PG_ZONE_SHIFT, 1);
 	zone->start_pfn = range->start_pfn;
 	zone->end_pfn = range->start_pfn + range->nr_pages;
 	spin_lock_init(&zone->lock);

@@ -66,7 +66,8 @@ struct zone {
 	_Atomic bool below_low; /* free_pages <= pages_low; written under lock, when it
 				   changes */
 	uint8_t nid;
-	uint8_t type;			    /* enum zone_type */
+	uint8_t type;	    /* enum zone_type */
+	uint64_t allocated; /* state of a block of order 0 from here that is held once */
 	struct percpu_stacks pcp[NR_KINDS]; /* kinds below buddy.pcp_kinds */
 	uint16_t pcp_batch[MAX_ORDER];	    /* blocks moved at a time */
 	unsigned long start_pfn, end_pfn;
@@ -152,6 +153,12 @@ static inline bool zone_present(const struct zone *zone)
 	return zone->end_pfn != zone->start_pfn;
 }
 
+/* By which the flags of a block from there name it. */
+static inline unsigned int zone_id(const struct zone *zone)
+{
+	return (unsigned int)(zone - buddy_zones);
+}
+
 /* All-zero where there are none at all. */
 static inline bool zone_has_list(const struct zone *zone, unsigned int kind)
 {
@@ -202,10 +209,11 @@ static KMEM_ALWAYS_INLINE unsigned int flags_order(uint32_t flags)
 	return flags >> PG_ORDER_SHIFT & PG_ORDER_MASK;
 }
 
-/* The state of an allocated block that is held once. */
-static KMEM_ALWAYS_INLINE uint64_t allocated_state(unsigned int order)
+/* The state of an allocated block of a zone that is held once. */
+static KMEM_ALWAYS_INLINE uint64_t allocated_state(const struct zone *zone,
+						   unsigned int order)
 {
-	return PAGE_STATE(block_flags(PG_head, order), 1);
+	return zone->allocated + (order << PG_ORDER_SHIFT);
 }
 
 /* The state of a block that its last holder has freed. */
@@ -214,10 +222,12 @@ static KMEM_ALWAYS_INLINE uint64_t freed_state(unsigned int order)
 	return PAGE_STATE(block_flags(PG_pcp, order), 0);
 }
 
-/* Turns a block that only the caller knows of into an allocated one. */
-static KMEM_ALWAYS_INLINE void prep_new_block(struct page *page, unsigned int order)
+/* Turns a block of the zone that only the caller knows of into an allocated one. */
+static KMEM_ALWAYS_INLINE void prep_new_block(const struct zone *zone, struct page *page,
+					      unsigned int order)
 {
-	atomic_store_explicit(&page->state, allocated_state(order), memory_order_relaxed);
+	atomic_store_explicit(&page->state, allocated_state(zone, order),
+			      memory_order_relaxed);
 }
 
 static inline void stat_add(_Atomic uint64_t *counter, uint64_t n)

@@ -101,13 +101,18 @@ static void ops_free(struct allocator *a, void *ptr, size_t size)
 	unsigned long pfn = offset >> PAGE_SHIFT;
 	unsigned int order = get_order(size);
 	struct page *page = buddy.mem_map + pfn;
+	const struct zone *zone;
 
 	(void)a;
 	/* Size 0 has no order, and never matches. */
-	if (KMEM_UNLIKELY((offset & ~PAGE_MASK) != 0 || pfn >= buddy.nr_frames ||
-			  !claim_block(page, order)))
+	if (KMEM_UNLIKELY((offset & ~PAGE_MASK) != 0 || pfn >= buddy.nr_frames)) {
 		free_unsized(ptr, size);
-	else if (KMEM_UNLIKELY(!free_claimed_hit(page, order)))
+		return;
+	}
+	zone = pfn_zone(pfn);
+	if (KMEM_UNLIKELY(!claim_block(zone, page, order)))
+		free_unsized(ptr, size);
+	else if (KMEM_UNLIKELY(!free_claimed_hit(zone, page, order)))
 		__free_claimed(page, order);
 }
 

@@ -40,7 +40,7 @@ static size_t take_preferred(struct zone *zone, int nid, unsigned int order, siz
 		got += taken;
 	}
 	for (size_t i = 0; i < got; i++)
-		prep_new_block(pages[i], order);
+		prep_new_block(zone, pages[i], order);
 	return got;
 }
 

@@ -147,6 +147,8 @@ static int check_block(const struct zone *zone, unsigned long pfn, unsigned long
 	if (used != (atomic_load(&page->_refcount) > 0))
 		return broken(zone, pfn,
 			      "reference count and flags contradict each other");
+	if (used && (flags >> PG_ZONE_SHIFT & PG_ZONE_MASK) != zone_id(zone))
+		return broken(zone, pfn, "its flags say that it is another zone's");
 	if (pfn + *pages > zone->end_pfn)
 		return broken(zone, pfn, "a block goes beyond its zone");
 	for (unsigned long i = 1; buddy.rows && i < *pages; i++) {

@@ -13,6 +13,7 @@ void *alloc_pages_exact(size_t size, gfp_t gfp)
 	unsigned long addr, pages;
 	struct page *page;
 	unsigned int order;
+	struct zone *zone;
 
 	if (size == 0 || size > MAX_ORDER_NR_PAGES << PAGE_SHIFT) {
 		kmem_error(
@@ -28,9 +29,10 @@ void *alloc_pages_exact(size_t size, gfp_t gfp)
 		return NULL;
 	page = virt_to_page((void *)addr);
 	pages = KMEM_ALIGN_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
-	zone_split_block(pfn_zone(page_to_pfn(page)), page, order);
+	zone = pfn_zone(page_to_pfn(page));
+	zone_split_block(zone, page, order);
 	for (unsigned long i = 0; i < 1UL << order; i++)
-		prep_new_block(page + i, 0);
+		prep_new_block(zone, page + i, 0);
 	for (unsigned long i = pages; i < 1UL << order; i++)
 		__free_pages(page + i, 0);
 	return (void *)addr;

@@ -26,7 +26,9 @@
  *   PG_buddy, count 0     on a free list, under zone->lock
  *   none, count 0         inside some block, or free, or on a per-CPU list where no
  *                         request has touched it yet: freeing it is an error
- * The order is part of the flags, so one comparison checks it too.
+ * The order and the zone that handed it out are part of the flags, so one comparison
+ * checks them too: a block of another node that has got onto a list is caught by the
+ * free, which goes by the frame's own place.
  *
  * Locking. zone->lock only, one at a time, held for the list work of one batch.
  * The lists are per CPU and need none. Counters that the hit path would share
@@ -117,6 +119,8 @@ static KMEM_COLD void report_not_allocated(const struct page *page, unsigned int
 static KMEM_COLD void report_refused(const struct page *page, unsigned int order)
 {
 	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
+	unsigned int links = page_flags(page) >> PG_ZONE_SHIFT & PG_ZONE_MASK;
+	const struct zone *zone = pfn_zone(pfn);
 	int32_t mapped = atomic_load_explicit(&page->_mapcount, memory_order_relaxed);
 	uint32_t flags = page_flags(page);
 
@@ -126,6 +130,11 @@ static KMEM_COLD void report_refused(const struct page *page, unsigned int order
 	else if ((flags & PG_head) != 0 && flags_order(flags) != order)
 		kmem_bug("free of pfn %lu with order %u: the block has order %u", pfn,
 			 order, flags_order(flags));
+	else if ((flags & PG_head) != 0 && links != zone_id(zone))
+		kmem_bug("free of pfn %lu, order %u: it was handed out by node %u zone "
+			 "%u, but is a frame of node %u zone %u",
+			 pfn, order, links / MAX_NR_ZONES, links % MAX_NR_ZONES,
+			 zone->nid, zone->type);
 	else
 		kmem_bug(
 			"free of pfn %lu, order %u: still in use by its owner (flags 0x%x)",
@@ -147,7 +156,8 @@ static KMEM_COLD void report_bad_page(const struct page *page, unsigned int orde
  * Not "allocated, held once" a moment ago: drops a reference, or reports. True
  * when the other holders have let go meanwhile, so that this one ends the life.
  */
-static KMEM_COLD bool free_unusual(struct page *page, unsigned int order)
+static KMEM_COLD bool free_unusual(const struct zone *zone, struct page *page,
+				   unsigned int order)
 {
 	uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
 
@@ -157,7 +167,7 @@ static KMEM_COLD bool free_unusual(struct page *page, unsigned int order)
 	}
 	for (;;) {
 		int32_t count = (int32_t)(state >> 32);
-		bool last = state == allocated_state(order);
+		bool last = state == allocated_state(zone, order);
 
 		if (!last && (count <= 1 || flags_order((uint32_t)state) != order))
 			break;
@@ -184,25 +194,29 @@ static KMEM_ALWAYS_INLINE bool page_valid(const struct page *page)
 _Static_assert(sizeof(struct page) == 1 << 5, "page_valid() shifts by this");
 
 /* The block was allocated, but is mapped: puts it back. */
-static bool refuse_mapped(struct page *page, unsigned int order)
+static bool refuse_mapped(const struct zone *zone, struct page *page, unsigned int order)
 {
 	if (KMEM_LIKELY(atomic_load_explicit(&page->_mapcount, memory_order_relaxed) ==
 			0))
 		return false;
 	report_refused(page, order);
-	atomic_store_explicit(&page->state, allocated_state(order), memory_order_release);
+	atomic_store_explicit(&page->state, allocated_state(zone, order),
+			      memory_order_release);
 	return true;
 }
 
 bool free_prepare(struct page *page, unsigned int order)
 {
+	const struct zone *zone;
+
 	if (KMEM_UNLIKELY(!page_valid(page))) {
 		report_bad_page(page, order);
 		return false;
 	}
-	if (!claim_block(page, order) && !free_unusual(page, order))
+	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
+	if (!claim_block(zone, page, order) && !free_unusual(zone, page, order))
 		return false;
-	return !refuse_mapped(page, order);
+	return !refuse_mapped(zone, page, order);
 }
 
 /* Not for the list, a list with locks, or no room on it; or it is mapped. */
@@ -211,7 +225,7 @@ KMEM_NOINLINE void __free_claimed(struct page *page, unsigned int order)
 	struct zone *zone = pfn_zone((unsigned long)(page - buddy.mem_map));
 	unsigned int kind = zone_page_kind(zone, page, order);
 
-	if (refuse_mapped(page, order))
+	if (refuse_mapped(zone, page, order))
 		return;
 	if (!zone_has_list(zone, kind))
 		zone_free_blocks(zone, order, 1, &page);
@@ -223,13 +237,17 @@ KMEM_NOINLINE void __free_claimed(struct page *page, unsigned int order)
 
 void __free_pages(struct page *page, unsigned int order)
 {
+	const struct zone *zone;
+
 	if (KMEM_UNLIKELY(!page_valid(page))) {
 		report_bad_page(page, order);
 		return;
 	}
-	if (KMEM_UNLIKELY(!claim_block(page, order)) && !free_unusual(page, order))
+	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
+	if (KMEM_UNLIKELY(!claim_block(zone, page, order)) &&
+	    !free_unusual(zone, page, order))
 		return;
-	if (KMEM_UNLIKELY(!free_claimed_hit(page, order)))
+	if (KMEM_UNLIKELY(!free_claimed_hit(zone, page, order)))
 		__free_claimed(page, order);
 }
 

@@ -17,7 +17,7 @@ static KMEM_ALWAYS_INLINE struct page *pop_preferred(unsigned int nid, gfp_t gfp
 	page = lockless ? percpu_try_pop(&zone->pcp[order])
 			: percpu_pop(&zone->pcp[order]);
 	if (KMEM_LIKELY(page != NULL))
-		prep_new_block(page, order);
+		prep_new_block(zone, page, order);
 	return page;
 }
 
@@ -31,12 +31,13 @@ static KMEM_ALWAYS_INLINE struct page *alloc_pages_hit(gfp_t gfp, unsigned int o
 
 /*
  * Decides who ends the life of a block: of two callers one. False, and nothing done:
- * it is not allocated with this order and held once. An impossible order matches no
- * state.
+ * it is not allocated with this order, from this zone, and held once. An impossible
+ * order matches no state.
  */
-static KMEM_ALWAYS_INLINE bool claim_block(struct page *page, unsigned int order)
+static KMEM_ALWAYS_INLINE bool claim_block(const struct zone *zone, struct page *page,
+					   unsigned int order)
 {
-	uint64_t allocated = allocated_state(order);
+	uint64_t allocated = allocated_state(zone, order);
 
 	return KMEM_LIKELY(atomic_compare_exchange_strong(&page->state, &allocated,
 							  freed_state(order)));
@@ -44,10 +45,9 @@ static KMEM_ALWAYS_INLINE bool claim_block(struct page *page, unsigned int order
 
 /* What claim_block() has left open, and the way onto a list: false, and nothing done
  * but the claim: for __free_claimed(). */
-static KMEM_ALWAYS_INLINE bool free_claimed_hit(struct page *page, unsigned int order)
+static KMEM_ALWAYS_INLINE bool free_claimed_hit(const struct zone *zone,
+						struct page *page, unsigned int order)
 {
-	struct zone *zone = pfn_zone((unsigned long)(page - buddy.mem_map));
-
 	/* free_orders: none where the page's group has to be looked at first. */
 	return KMEM_LIKELY(
 		atomic_load_explicit(&page->_mapcount, memory_order_relaxed) == 0 &&

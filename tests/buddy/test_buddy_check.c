@@ -75,11 +75,13 @@ static void test_forgotten_merge(void **state)
 
 static void test_blocks(void **state)
 {
+	uint32_t links;
 	struct page *page;
 
 	(void)state;
 	mm_up(SMALL ",pcp=off");
 	page = alloc_pages(GFP_KERNEL, 3);
+	links = page_flags(page) & PG_ZONE_MASK << PG_ZONE_SHIFT;
 	/* What a stale mark of a free block would bring about is a merge with it. */
 	set_page_flags(page + 4, PG_buddy);
 	assert_broken("marked as the first of one");
@@ -87,13 +89,15 @@ static void test_blocks(void **state)
 	atomic_store(&page[7]._refcount, 1);
 	assert_broken("marked as the first of one");
 	atomic_store(&page[7]._refcount, 0);
-	set_page_flags(page, block_flags(PG_head, 2));
+	set_page_flags(page, links | block_flags(PG_head, 2));
 	assert_broken("the page is in no block");
 	set_page_flags(page, 0);
 	assert_broken("the page is in no block");
-	set_page_flags(page, block_flags(PG_head, 15));
+	set_page_flags(page, links | block_flags(PG_head, 15));
 	assert_broken("impossible order");
-	set_page_flags(page, block_flags(PG_head, 3));
+	set_page_flags(page, (links ^ 2 << PG_ZONE_SHIFT) | block_flags(PG_head, 3));
+	assert_broken("another zone's");
+	set_page_flags(page, links | block_flags(PG_head, 3));
 	check();
 	__free_pages(page, 3);
 	mm_down();
@@ -132,6 +136,7 @@ static void test_percpu_lists(void **state)
 
 static void test_rows(void **state)
 {
+	uint32_t links;
 	struct page *page, *whole;
 	struct zone *zone;
 	struct rows *rows;
@@ -139,6 +144,7 @@ static void test_rows(void **state)
 	(void)state;
 	mm_up(MEMORY ",pcp=off,lower=rows");
 	page = alloc_pages(GFP_KERNEL, 3);
+	links = page_flags(page) & PG_ZONE_MASK << PG_ZONE_SHIFT;
 	whole = alloc_pages(GFP_KERNEL, 9);
 	zone = pfn_zone(page_to_pfn(page));
 	rows = &zone->rows;
@@ -164,9 +170,9 @@ static void test_rows(void **state)
 	atomic_fetch_sub(&zone->free_pages, 1);
 	set_page_flags(page, 0);
 	assert_broken("the page is in no block");
-	set_page_flags(page, block_flags(PG_head, 4));
+	set_page_flags(page, links | block_flags(PG_head, 4));
 	assert_broken("inside a block, but free");
-	set_page_flags(page, block_flags(PG_head, 3));
+	set_page_flags(page, links | block_flags(PG_head, 3));
 	atomic_store(&page[7]._refcount, 1);
 	assert_broken("marked as the first of one");
 	atomic_store(&page[7]._refcount, 0);

@@ -147,6 +147,90 @@ static void test_mapped_and_owned_pages(void **state)
 	teardown();
 }
 
+/* A block of one node on a list of another, by a stray store or a wild free: who gets
+ * it cannot give it back as if nothing had been. */
+static void free_through_the_wrong_node(const char *options, bool bulk)
+{
+	struct page *stray, *page = NULL;
+	struct zone *wrong;
+
+	setup(options);
+	stray = alloc_pages_node(1, GFP_KERNEL, 0);
+	assert_int_equal(page_to_nid(stray), 1);
+	wrong = &buddy_zones[ZONE_NORMAL];
+	/* The lists come into being with the first page. */
+	__free_page(alloc_pages_node(0, GFP_KERNEL, 0));
+	assert_true(free_prepare(stray, 0));
+	assert_true(percpu_push(&wrong->pcp[0], stray));
+	assert_int_equal(buddy_check(), -EFAULT);
+	assert_non_null(strstr(kmem_last_error(), "per-CPU list of another zone"));
+	/* As the newest it is handed out next, whichever way. */
+	if (bulk)
+		assert_int_equal(buddy_alloc_bulk(0, GFP_KERNEL, 0, 1, &page), 1);
+	else
+		page = alloc_pages_node(0, GFP_KERNEL, 0);
+	assert_ptr_equal(page, stray);
+	assert_int_equal(buddy_check(), -EFAULT);
+	assert_non_null(strstr(kmem_last_error(), "another zone's"));
+	__free_page(page);
+	assert_report("free of pfn %lu, order 0: it was handed out by node 0 zone 1, but "
+		      "is a frame of node 1 zone 1",
+		      page_to_pfn(page));
+	free_pages_bulk(1, &page);
+	assert_report("free of pfn %lu, order 0: it was handed out by node 0 zone 1, but "
+		      "is a frame of node 1 zone 1",
+		      page_to_pfn(page));
+	get_page(page);
+	put_page(page);
+	assert_int_equal(reports, 0);
+	put_page(page);
+	assert_report("free of pfn %lu, order 0: it was handed out by node 0 zone 1, but "
+		      "is a frame of node 1 zone 1",
+		      page_to_pfn(page));
+	/* It is left alone, and all others work on. */
+	assert_int_equal(page_block_order(page), 0);
+	set_page_flags(page,
+		       block_flags(PG_head, 0) | zone_id(pfn_zone(page_to_pfn(page)))
+							 << PG_ZONE_SHIFT);
+	__free_page(page);
+	teardown();
+}
+
+static void test_wrong_node(void **state)
+{
+	cpu_set_t one, before;
+	static const char two_nodes[] =
+		"memory=32M,dma=0,highmem=0,topology=numa:2 core:1 pu:1,min_free=128K";
+
+	(void)state;
+	/* The list that it is pushed to is the one that it is popped from. */
+	sched_getaffinity(0, sizeof(before), &before);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	free_through_the_wrong_node(two_nodes, false);
+	free_through_the_wrong_node(two_nodes, true);
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
+/* A descriptor that was overwritten. */
+static void test_damaged_flags(void **state)
+{
+	struct page *page;
+
+	(void)state;
+	setup(SMALL);
+	page = alloc_pages(GFP_KERNEL, 2);
+	atomic_fetch_xor(&page->flags, 7 << PG_ZONE_SHIFT);
+	__free_pages(page, 2);
+	assert_report("free of pfn %lu, order 2: it was handed out by node 2 zone 0, but "
+		      "is a frame of node 0 zone 1",
+		      page_to_pfn(page));
+	atomic_fetch_xor(&page->flags, 7 << PG_ZONE_SHIFT);
+	__free_pages(page, 2);
+	teardown();
+}
+
 /* buddy_check() names what was damaged. */
 static void test_check_finds_damage(void **state)
 {
@@ -235,6 +319,8 @@ int main(void)
 		cmocka_unit_test(test_inside_a_block),
 		cmocka_unit_test(test_bad_pfn),
 		cmocka_unit_test(test_mapped_and_owned_pages),
+		cmocka_unit_test(test_wrong_node),
+		cmocka_unit_test(test_damaged_flags),
 		cmocka_unit_test(test_check_finds_damage),
 		cmocka_unit_test(test_racing_double_free),
 	};

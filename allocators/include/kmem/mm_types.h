@@ -40,9 +40,9 @@ struct page;
 
 /*
  * One descriptor per frame, 32 bytes. An all-zero descriptor is a valid one: a
- * frame inside some larger block. Zone and node are not stored: page_zone()
- * looks them up by the 4 MiB block, so that start-up need not touch every
- * descriptor.
+ * frame inside some larger block. Zone and node are looked up by the 4 MiB block, so
+ * that start-up need not touch every descriptor; those that the flags of an allocated
+ * block hold are a check: it was handed out by the zone that it lies in.
  *
  *   0        4          8                16               24        28     32
  *   | flags  | refcount | lru.next       | lru.prev       | private | mapcount
@@ -82,6 +82,10 @@ enum page_flag {
 #define PG_ORDER_SHIFT 8
 #define PG_ORDER_BIT   (1u << PG_ORDER_SHIFT)
 #define PG_ORDER_MASK  15u
+/* Above that, on an allocated block: the zone that it came from, node * MAX_NR_ZONES +
+ * zone. */
+#define PG_ZONE_SHIFT 16
+#define PG_ZONE_MASK  255u
 
 /* --- conversions; O(1); the argument must be a managed frame --- */
 extern KMEM_API struct page *kmem_mem_map; /* indexed by pfn */
