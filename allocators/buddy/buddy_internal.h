@@ -180,10 +180,15 @@ static inline void set_page_flags(struct page *page, uint32_t flags)
 	atomic_store_explicit(&page->flags, flags, memory_order_relaxed);
 }
 
-/* The zone of a managed frame. */
+/* The zone of a managed frame: its number, and itself. */
+static KMEM_ALWAYS_INLINE unsigned int pfn_zone_id(unsigned long pfn)
+{
+	return buddy.block_zone[pfn >> PHYS_BLOCK_ORDER];
+}
+
 static KMEM_ALWAYS_INLINE struct zone *pfn_zone(unsigned long pfn)
 {
-	return &buddy_zones[buddy.block_zone[pfn >> PHYS_BLOCK_ORDER]];
+	return &buddy_zones[pfn_zone_id(pfn)];
 }
 
 /* struct page's flags and reference count as one word. */
@@ -210,10 +215,11 @@ static KMEM_ALWAYS_INLINE unsigned int flags_order(uint32_t flags)
 }
 
 /* The state of an allocated block of a zone that is held once. */
-static KMEM_ALWAYS_INLINE uint64_t allocated_state(const struct zone *zone,
-						   unsigned int order)
+static KMEM_ALWAYS_INLINE uint64_t allocated_state(unsigned int id, unsigned int order)
 {
-	return zone->allocated + (order << PG_ORDER_SHIFT);
+	return PAGE_STATE(PG_head, 1) +
+	       (((uint64_t)id << (PG_ZONE_SHIFT - PG_ORDER_SHIFT) | order)
+		<< PG_ORDER_SHIFT);
 }
 
 /* The state of a block that its last holder has freed. */
@@ -226,7 +232,7 @@ static KMEM_ALWAYS_INLINE uint64_t freed_state(unsigned int order)
 static KMEM_ALWAYS_INLINE void prep_new_block(const struct zone *zone, struct page *page,
 					      unsigned int order)
 {
-	atomic_store_explicit(&page->state, allocated_state(zone, order),
+	atomic_store_explicit(&page->state, zone->allocated + (order << PG_ORDER_SHIFT),
 			      memory_order_relaxed);
 }
 

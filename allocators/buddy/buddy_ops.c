@@ -101,7 +101,7 @@ static void ops_free(struct allocator *a, void *ptr, size_t size)
 	unsigned long pfn = offset >> PAGE_SHIFT;
 	unsigned int order = get_order(size);
 	struct page *page = buddy.mem_map + pfn;
-	const struct zone *zone;
+	unsigned int id;
 
 	(void)a;
 	/* Size 0 has no order, and never matches. */
@@ -109,10 +109,10 @@ static void ops_free(struct allocator *a, void *ptr, size_t size)
 		free_unsized(ptr, size);
 		return;
 	}
-	zone = pfn_zone(pfn);
-	if (KMEM_UNLIKELY(!claim_block(zone, page, order)))
+	id = pfn_zone_id(pfn);
+	if (KMEM_UNLIKELY(!claim_block(id, page, order)))
 		free_unsized(ptr, size);
-	else if (KMEM_UNLIKELY(!free_claimed_hit(zone, page, order)))
+	else if (KMEM_UNLIKELY(!free_claimed_hit(id, page, order)))
 		__free_claimed(page, order);
 }
 

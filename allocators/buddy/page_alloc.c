@@ -156,8 +156,7 @@ static KMEM_COLD void report_bad_page(const struct page *page, unsigned int orde
  * Not "allocated, held once" a moment ago: drops a reference, or reports. True
  * when the other holders have let go meanwhile, so that this one ends the life.
  */
-static KMEM_COLD bool free_unusual(const struct zone *zone, struct page *page,
-				   unsigned int order)
+static KMEM_COLD bool free_unusual(unsigned int id, struct page *page, unsigned int order)
 {
 	uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
 
@@ -167,7 +166,7 @@ static KMEM_COLD bool free_unusual(const struct zone *zone, struct page *page,
 	}
 	for (;;) {
 		int32_t count = (int32_t)(state >> 32);
-		bool last = state == allocated_state(zone, order);
+		bool last = state == allocated_state(id, order);
 
 		if (!last && (count <= 1 || flags_order((uint32_t)state) != order))
 			break;
@@ -194,29 +193,29 @@ static KMEM_ALWAYS_INLINE bool page_valid(const struct page *page)
 _Static_assert(sizeof(struct page) == 1 << 5, "page_valid() shifts by this");
 
 /* The block was allocated, but is mapped: puts it back. */
-static bool refuse_mapped(const struct zone *zone, struct page *page, unsigned int order)
+static bool refuse_mapped(unsigned int id, struct page *page, unsigned int order)
 {
 	if (KMEM_LIKELY(atomic_load_explicit(&page->_mapcount, memory_order_relaxed) ==
 			0))
 		return false;
 	report_refused(page, order);
-	atomic_store_explicit(&page->state, allocated_state(zone, order),
+	atomic_store_explicit(&page->state, allocated_state(id, order),
 			      memory_order_release);
 	return true;
 }
 
 bool free_prepare(struct page *page, unsigned int order)
 {
-	const struct zone *zone;
+	unsigned int id;
 
 	if (KMEM_UNLIKELY(!page_valid(page))) {
 		report_bad_page(page, order);
 		return false;
 	}
-	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
-	if (!claim_block(zone, page, order) && !free_unusual(zone, page, order))
+	id = pfn_zone_id((unsigned long)(page - buddy.mem_map));
+	if (!claim_block(id, page, order) && !free_unusual(id, page, order))
 		return false;
-	return !refuse_mapped(zone, page, order);
+	return !refuse_mapped(id, page, order);
 }
 
 /* Not for the list, a list with locks, or no room on it; or it is mapped. */
@@ -225,7 +224,7 @@ KMEM_NOINLINE void __free_claimed(struct page *page, unsigned int order)
 	struct zone *zone = pfn_zone((unsigned long)(page - buddy.mem_map));
 	unsigned int kind = zone_page_kind(zone, page, order);
 
-	if (refuse_mapped(zone, page, order))
+	if (refuse_mapped(zone_id(zone), page, order))
 		return;
 	if (!zone_has_list(zone, kind))
 		zone_free_blocks(zone, order, 1, &page);
@@ -237,17 +236,17 @@ KMEM_NOINLINE void __free_claimed(struct page *page, unsigned int order)
 
 void __free_pages(struct page *page, unsigned int order)
 {
-	const struct zone *zone;
+	unsigned int id;
 
 	if (KMEM_UNLIKELY(!page_valid(page))) {
 		report_bad_page(page, order);
 		return;
 	}
-	zone = pfn_zone((unsigned long)(page - buddy.mem_map));
-	if (KMEM_UNLIKELY(!claim_block(zone, page, order)) &&
-	    !free_unusual(zone, page, order))
+	id = pfn_zone_id((unsigned long)(page - buddy.mem_map));
+	if (KMEM_UNLIKELY(!claim_block(id, page, order)) &&
+	    !free_unusual(id, page, order))
 		return;
-	if (KMEM_UNLIKELY(!free_claimed_hit(zone, page, order)))
+	if (KMEM_UNLIKELY(!free_claimed_hit(id, page, order)))
 		__free_claimed(page, order);
 }
 

@@ -30,14 +30,14 @@ static KMEM_ALWAYS_INLINE struct page *alloc_pages_hit(gfp_t gfp, unsigned int o
 }
 
 /*
- * Decides who ends the life of a block: of two callers one. False, and nothing done:
- * it is not allocated with this order, from this zone, and held once. An impossible
+ * Decides who ends the life of a block of a zone: of two callers one. False, and nothing
+ * done: it is not allocated with this order, from this zone, and held once. An impossible
  * order matches no state.
  */
-static KMEM_ALWAYS_INLINE bool claim_block(const struct zone *zone, struct page *page,
+static KMEM_ALWAYS_INLINE bool claim_block(unsigned int id, struct page *page,
 					   unsigned int order)
 {
-	uint64_t allocated = allocated_state(zone, order);
+	uint64_t allocated = allocated_state(id, order);
 
 	return KMEM_LIKELY(atomic_compare_exchange_strong(&page->state, &allocated,
 							  freed_state(order)));
@@ -45,9 +45,11 @@ static KMEM_ALWAYS_INLINE bool claim_block(const struct zone *zone, struct page 
 
 /* What claim_block() has left open, and the way onto a list: false, and nothing done
  * but the claim: for __free_claimed(). */
-static KMEM_ALWAYS_INLINE bool free_claimed_hit(const struct zone *zone,
-						struct page *page, unsigned int order)
+static KMEM_ALWAYS_INLINE bool free_claimed_hit(unsigned int id, struct page *page,
+						unsigned int order)
 {
+	const struct zone *zone = &buddy_zones[id];
+
 	/* free_orders: none where the page's group has to be looked at first. */
 	return KMEM_LIKELY(
 		atomic_load_explicit(&page->_mapcount, memory_order_relaxed) == 0 &&
