@@ -47,6 +47,13 @@ static const struct kmem_option_group groups[] = {
 	{NULL, 0},
 };
 
+/* Every call in turn; only some where a run takes a second. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define STEP 25
+#else
+#define STEP 1
+#endif
+
 static struct config config;
 static bool with_vmalloc;
 
@@ -240,9 +247,7 @@ static void run(const char *options, bool vmalloc_too, bool pressure)
 		long n = 1;
 
 		while (!one_run(n, errors[e], pressure)) {
-			/* Calls differ little from one to the next where they are many.
-			 */
-			n += n < (e == 0 ? 150 : 40) ? 1 : 1 + rand() % 5;
+			n += 1 + rand() % (n < (e == 0 ? 150 : 40) ? STEP : STEP + 4);
 			assert_true(n < 20000);
 		}
 		assert_true(n > 30);
@@ -291,7 +296,7 @@ static void test_as_malloc(void **state)
 	(void)state;
 	for (size_t e = 0; e < KMEM_ARRAY_SIZE(errors); e++) {
 		done = false;
-		for (long n = 1; !done; n++) {
+		for (long n = 1; !done; n += 1 + rand() % STEP) {
 			void *p[11];
 
 			os_faults_arm_all(n, errors[e]);
