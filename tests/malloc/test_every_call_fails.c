@@ -370,6 +370,7 @@ static void test_membarrier_is_taken_away(void **state)
 	static const struct os_hooks both = {.membarrier = no_membarrier,
 					     .sched_setaffinity = no_affinity};
 	struct percpu_stacks stacks;
+	struct magazines mag;
 	size_t drained = 0;
 	cpu_set_t before, after;
 
@@ -379,6 +380,8 @@ static void test_membarrier_is_taken_away(void **state)
 	assert_int_equal(percpu_stacks_init(&stacks, 8), 0);
 	assert_true(percpu_push(&stacks, &stacks));
 	assert_true(percpu_push(&stacks, &stacks));
+	assert_int_equal(magazine_create(&mag, 8, 0), 0);
+	assert_true(magazine_push(&mag, &mag));
 	os_set_hooks(&both);
 	assert_false(os_restart_sequences());
 	percpu_drain_all(&stacks, false, put, &drained);
@@ -386,6 +389,10 @@ static void test_membarrier_is_taken_away(void **state)
 	assert_int_equal(percpu_count(&stacks), 2);
 	assert_ptr_equal(percpu_pop(&stacks), &stacks);
 	assert_true(percpu_push(&stacks, &stacks));
+	magazine_drain_all(&mag, false, put, &drained);
+	assert_int_equal(drained, 0);
+	assert_ptr_equal(magazine_pop(&mag), &mag);
+	assert_true(magazine_push(&mag, &mag));
 	os_set_hooks(&barrier);
 	sched_getaffinity(0, sizeof(before), &before);
 	assert_true(os_restart_sequences());
@@ -393,6 +400,9 @@ static void test_membarrier_is_taken_away(void **state)
 	assert_true(CPU_EQUAL(&before, &after));
 	percpu_drain_all(&stacks, false, put, &drained);
 	assert_int_equal(drained, 2);
+	magazine_drain_all(&mag, false, put, &drained);
+	assert_int_equal(drained, 3);
+	magazine_destroy(&mag);
 	/* From the start: locks. */
 	os_cpu_force_mode(true);
 	assert_false(os_percpu_lockless());
