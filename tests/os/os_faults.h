@@ -10,10 +10,10 @@
 #include <sys/mman.h>
 
 struct os_faults {
-	_Atomic long calls;  /* since os_faults_arm(); background threads call too */
-	long fail_at;	     /* the call with this number fails; 0: none */
-	_Atomic long failed; /* how many failed */
-	int err;	     /* with this errno */
+	_Atomic long calls;   /* since os_faults_arm(); background threads call too */
+	_Atomic long fail_at; /* the call with this number fails; 0: none */
+	_Atomic long failed;  /* how many failed */
+	_Atomic int err;      /* with this errno */
 	_Atomic long munmaps_failed;
 	_Atomic long mapped_bytes; /* mapped less unmapped, over all calls */
 };
