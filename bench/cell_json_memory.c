@@ -7,6 +7,7 @@
  * weigh little. Where a ratio has no meaning, since nothing lived at
  * any sample, live blocks overlap, or the allocator tells no usable sizes, it is absent.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include "bench/cell_probed.h"
@@ -74,20 +75,41 @@ static void add_resident(const struct cell *cell, json_t *entry, json_t *kmemben
 	json_set_integer(entry, "live_bytes_max", live_max);
 }
 
-static json_t *row_json(const struct sampler_row *row, bool usable_known)
+static json_t *row_json(const struct sampler_row *row, bool usable_known,
+			unsigned int course_columns)
 {
 	json_t *usable = usable_known ? json_integer((json_int_t)row->usable_bytes)
 				      : json_null();
 	json_t *mappings = row->mappings >= 0 ? json_integer(row->mappings) : json_null();
 
-	return json_pack("[f, I, I, o, I, o, I, I]", row->t_s, (json_int_t)row->rss_bytes,
-			 (json_int_t)row->live_bytes, usable,
-			 (json_int_t)row->allocated_bytes, mappings,
-			 (json_int_t)row->page_faults, (json_int_t)row->phase);
+	json_t *array = json_pack("[f, I, I, o, I, o, I, I]", row->t_s,
+				  (json_int_t)row->rss_bytes, (json_int_t)row->live_bytes,
+				  usable, (json_int_t)row->allocated_bytes, mappings,
+				  (json_int_t)row->page_faults, (json_int_t)row->phase);
+
+	for (unsigned int i = 0; i < course_columns; i++)
+		json_array_append_new(array, isnan(row->course[i])
+						     ? json_null()
+						     : json_real(row->course[i]));
+	return array;
 }
 
-static void add_timeline(const struct memory_course *course, json_t *kmembench)
+/* The sampler's own, then the workload's. */
+static json_t *column_names(const struct workload_ops *workload)
 {
+	json_t *columns = json_pack("[s, s, s, s, s, s, s, s]", "t_s", "rss_bytes",
+				    "live_bytes", "usable_bytes", "allocated_bytes",
+				    "mappings", "page_faults", "phase");
+
+	for (unsigned int i = 0; i < workload_course_columns(workload); i++)
+		json_array_append_new(columns, json_string(workload->course[i]));
+	return columns;
+}
+
+static void add_timeline(const struct cell *cell, json_t *kmembench)
+{
+	const struct memory_course *course = cell->course;
+	unsigned int course_columns = workload_course_columns(cell->run.workload);
 	json_t *timeline = json_object();
 	json_t *phases = json_array();
 	json_t *rows = json_array();
@@ -98,13 +120,11 @@ static void add_timeline(const struct memory_course *course, json_t *kmembench)
 	for (uint32_t i = 0; (name = sampler_phase(course->sampler, i)) != NULL; i++)
 		json_array_append_new(phases, json_string(name));
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(rows, row_json(&row[i], course->usable_known));
+		json_array_append_new(
+			rows, row_json(&row[i], course->usable_known, course_columns));
 	json_set_real(timeline, "interval_s", sampler_interval_s(course->sampler));
 	json_set_string(timeline, "source", sampler_source(course->sampler));
-	json_set(timeline, "columns",
-		 json_pack("[s, s, s, s, s, s, s, s]", "t_s", "rss_bytes", "live_bytes",
-			   "usable_bytes", "allocated_bytes", "mappings", "page_faults",
-			   "phase"));
+	json_set(timeline, "columns", column_names(cell->run.workload));
 	json_set(timeline, "phases", phases);
 	json_set(timeline, "rows", rows);
 	json_set(kmembench, "timeline", timeline);
@@ -181,7 +201,7 @@ static void add_course(const struct cell *cell, json_t *entry, json_t *kmembench
 	const struct memory_course *course = cell->course;
 	int64_t mappings = sampler_mappings_max(course->sampler);
 
-	add_timeline(course, kmembench);
+	add_timeline(cell, kmembench);
 	add_age(cell, kmembench);
 	add_ratios(cell, entry);
 	if (mappings >= 0)

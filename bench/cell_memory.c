@@ -169,6 +169,8 @@ static void prepare_pass(struct cell *cell)
 		.rss_before_bytes = cell->before.rss_bytes,
 		.threads = threads,
 		.worker_cpus = cell->cpus,
+		.run = &cell->run,
+		.course_columns = workload_course_columns(cell->run.workload),
 	};
 
 	pass.probes = arena_alloc(threads * sizeof(*pass.probes));

@@ -206,6 +206,8 @@ static void sample(struct sampler *s, bool mark)
 	uint64_t rss = read_rss(s);
 
 	sum_bytes(s, &row);
+	if (s->config.course_columns > 0)
+		s->config.run->workload->course_read(s->config.run, row.course);
 	row.rss_bytes = rss > off ? rss - off : 0;
 	if (mark || s->nr_samples % SAMPLER_MAPPINGS_EVERY == 0)
 		row.mappings = count_mappings(s);

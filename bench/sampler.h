@@ -34,6 +34,8 @@
 
 #include <kmem/compiler.h>
 
+#include "workloads/workload.h"
+
 #define SAMPLER_ROWS	       1024
 #define SAMPLER_PHASES	       32
 #define SAMPLER_INTERVAL_S     0.01
@@ -48,6 +50,9 @@ struct sampler_config {
 	const struct probe_bytes *bytes; /* of each thread; they outlive the sampler */
 	unsigned int threads;
 	const unsigned int *worker_cpus; /* OS index of each thread's CPU */
+	/* Columns of the workload's own; course_columns 0: none. */
+	const struct workload_run *run;
+	unsigned int course_columns;
 };
 
 struct sampler_row {
@@ -57,7 +62,8 @@ struct sampler_row {
 	int64_t mappings;     /* of the process; -1: not counted in this sample */
 	uint64_t page_faults; /* of the process, since sampler_start() */
 	uint32_t phase;	      /* index into phases */
-	bool mark;	      /* asked for: the last to go when there is no room */
+	double course[WORKLOAD_COURSE_MAX]; /* workload_ops.course; NaN: not known */
+	bool mark; /* asked for: the last to go when there is no room */
 };
 
 /* Integrals over the time in which work was done; for means. */

@@ -8,6 +8,7 @@
  * latency pass; the throughput figure is their sum.
  */
 #include "workloads/harness/arena.h"
+#include "workloads/harness/page_course.h"
 #include "workloads/harness/page_size.h"
 #include "workloads/harness/worker_fast.h"
 
@@ -156,6 +157,8 @@ static const struct workload_ops page_bulk_workload = {
 	.default_touch = TOUCH_NONE,
 	.validate = page_bulk_validate,
 	.footprint = page_bulk_footprint,
+	.course = PAGE_COURSE,
+	.course_read = page_course_read,
 	.thread_setup = page_bulk_thread_setup,
 	.step = page_bulk_step_plain,
 	.step_probed = page_bulk_step_probed,

@@ -14,7 +14,7 @@
  * and is therefore all free, is left out.
  */
 #include "workloads/harness/arena.h"
-#include "workloads/harness/free_blocks.h"
+#include "workloads/harness/page_course.h"
 #include "workloads/harness/page_size.h"
 #include "workloads/harness/worker_fast.h"
 
@@ -225,20 +225,13 @@ static void page_frag_report(struct workload_run *run, workload_report_fn fn, vo
 {
 	const struct page_frag_shared *shared = run->shared;
 	const struct free_blocks *after = &shared->after;
-	double index;
 
 	if (!after->known)
 		return;
 	fn("free_pages_aged", free_blocks_pages(after, 0), arg);
-	fn("free_in_huge_blocks_ratio",
-	   1 - free_blocks_unusable(after, FREE_BLOCKS_HUGE_ORDER), arg);
 	fn("free_in_huge_blocks_unaged_ratio",
 	   1 - free_blocks_unusable(&shared->before, FREE_BLOCKS_HUGE_ORDER), arg);
-	fn("unusable_index_order3_ratio", free_blocks_unusable(after, 3), arg);
-	fn("unusable_index_order9_ratio",
-	   free_blocks_unusable(after, FREE_BLOCKS_HUGE_ORDER), arg);
-	if (free_blocks_fragmentation(after, FREE_BLOCKS_HUGE_ORDER, &index))
-		fn("fragmentation_index_order9_ratio", index, arg);
+	page_report_free(after, fn, arg);
 }
 
 static void page_frag_teardown(struct workload_run *run)
@@ -271,6 +264,8 @@ static const struct workload_ops page_frag_workload = {
 	.default_touch = TOUCH_NONE,
 	.validate = page_frag_validate,
 	.footprint = page_frag_footprint,
+	.course = PAGE_COURSE,
+	.course_read = page_course_read,
 	.setup = page_frag_setup,
 	.thread_setup = page_frag_thread_setup,
 	.step = page_frag_step_plain,

@@ -6,9 +6,12 @@
  * freed and as many allocated, over and over: more than a per-CPU list holds, so
  * that the lower level takes them back one by one, from all over the memory, and
  * has to find them again. The indices are one permutation of all blocks, gone
- * through again and again. One operation is one block freed and one allocated.
+ * through again and again. One operation is one block freed and one allocated. After
+ * each pass, all blocks still live, the allocator is asked for its free blocks: what the
+ * scattering made of the free memory, which was whole before.
  */
 #include "workloads/harness/arena.h"
+#include "workloads/harness/page_course.h"
 #include "workloads/harness/page_size.h"
 #include "workloads/harness/worker_fast.h"
 
@@ -50,6 +53,12 @@ struct page_random_state {
 	uint32_t *order; /* n indices, the permutation */
 };
 
+/* Of all threads: frees what lives only when the free blocks have been counted. */
+struct page_random_shared {
+	struct free_blocks after;
+	struct page_random_state *state[]; /* of each thread */
+};
+
 static uint64_t blocks_per_thread(const struct workload_run *run)
 {
 	const struct page_random_params *params = run->params;
@@ -85,9 +94,22 @@ static uint64_t page_random_footprint(const struct workload_run *run)
 	return run->touch == TOUCH_NONE ? params->bulk_bytes / 64 : params->bulk_bytes;
 }
 
+static size_t shared_bytes(const struct workload_run *run)
+{
+	return sizeof(struct page_random_shared) +
+	       run->threads * sizeof(struct page_random_state *);
+}
+
+static int page_random_setup(struct workload_run *run)
+{
+	run->shared = arena_alloc(shared_bytes(run));
+	return 0;
+}
+
 static int page_random_thread_setup(struct worker *w)
 {
 	const struct page_random_params *params = w->run->params;
+	struct page_random_shared *shared = w->run->shared;
 	uint32_t n = (uint32_t)blocks_per_thread(w->run);
 	size_t bytes = sizeof(struct page_random_state) +
 		       (size_t)n * (sizeof(void *) + sizeof(uint32_t));
@@ -105,6 +127,7 @@ static int page_random_thread_setup(struct worker *w)
 	}
 	rng_shuffle_u32(&w->rng, s->order, n);
 	w->state = s;
+	shared->state[w->index] = s;
 	return 0;
 }
 
@@ -128,13 +151,39 @@ static KMEM_ALWAYS_INLINE void page_random_step(struct worker *w, struct probe *
 }
 WORKLOAD_STEP(page_random_step);
 
-static void page_random_thread_teardown(struct worker *w)
+/* All threads have stopped, and every block is still live. */
+static void page_random_pass_end(struct workload_run *run)
 {
-	struct page_random_state *s = w->state;
+	struct page_random_shared *shared = run->shared;
+	struct allocator *a = run->allocator;
 
-	for (uint32_t i = 0; i < s->n; i++)
-		worker_free_untimed(w, s->block[i], w->run->size_bytes);
-	arena_free(s, s->bytes);
+	free_blocks_read(a, &shared->after);
+	if (a->ops->thread_enter != NULL)
+		a->ops->thread_enter(a);
+	for (unsigned int t = 0; t < run->threads; t++) {
+		struct page_random_state *s = shared->state[t];
+
+		for (uint32_t i = 0; s != NULL && i < s->n; i++)
+			a->ops->free(a, s->block[i], run->size_bytes);
+		if (s != NULL)
+			arena_free(s, s->bytes);
+		shared->state[t] = NULL;
+	}
+	if (a->ops->thread_exit != NULL)
+		a->ops->thread_exit(a);
+}
+
+static void page_random_report(struct workload_run *run, workload_report_fn fn, void *arg)
+{
+	const struct page_random_shared *shared = run->shared;
+
+	page_report_free(&shared->after, fn, arg);
+}
+
+static void page_random_teardown(struct workload_run *run)
+{
+	arena_free(run->shared, shared_bytes(run));
+	run->shared = NULL;
 }
 
 static const struct workload_ops page_random_workload = {
@@ -160,9 +209,14 @@ static const struct workload_ops page_random_workload = {
 	.default_touch = TOUCH_NONE,
 	.validate = page_random_validate,
 	.footprint = page_random_footprint,
+	.course = PAGE_COURSE,
+	.course_read = page_course_read,
+	.setup = page_random_setup,
 	.thread_setup = page_random_thread_setup,
 	.step = page_random_step_plain,
 	.step_probed = page_random_step_probed,
-	.thread_teardown = page_random_thread_teardown,
+	.pass_end = page_random_pass_end,
+	.report = page_random_report,
+	.teardown = page_random_teardown,
 };
 WORKLOAD_REGISTER(page_random_workload);

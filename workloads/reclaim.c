@@ -18,9 +18,11 @@
  * One operation is one page read. Contents are not touched unless the touch rule says
  * so: a swap device is not modelled, a page's bytes are lost with it.
  */
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include <kmem/page_alloc.h>
 #include <kmem/reclaim.h>
 
 #include "workloads/harness/arena.h"
@@ -69,7 +71,7 @@ static const struct kmem_option_group reclaim_groups[] = {{reclaim_options, 0},
 struct part {
 	size_t bytes; /* of the arena that holds this */
 	uint32_t n, drawn_at, shift;
-	uint64_t hits, failures;
+	uint64_t hits, failures, reads;
 	uint32_t *drawn;			      /* NR_DRAWN page numbers */
 	_Atomic uint32_t hand KMEM_CACHELINE_ALIGNED; /* of the clock; any thread */
 	_Atomic uint64_t live;
@@ -81,7 +83,8 @@ struct cache {
 	struct allocator *a;
 	size_t page_bytes;
 	unsigned int nr_parts;
-	uint64_t hits, failures; /* of all passes */
+	/* Of all passes; reads with those before the clock starts, as reclaim counts. */
+	uint64_t hits, failures, reads;
 	_Atomic uint64_t evicted;
 	_Atomic(struct part *) part[]; /* of each thread */
 };
@@ -265,6 +268,7 @@ static int reclaim_thread_setup(struct worker *w)
 	atomic_store(&cache->part[w->index], part);
 	for (uint32_t i = 0; i < n; i++)
 		read_page(w, NULL, part, i);
+	part->reads = n;
 	part->hits = part->failures = 0;
 	return 0;
 }
@@ -287,6 +291,7 @@ static KMEM_ALWAYS_INLINE void reclaim_step(struct worker *w, struct probe *p)
 	if (at % NR_DRAWN == 0)
 		part->shift = (part->shift + 7919) % part->n;
 	part->drawn_at = at;
+	part->reads += READS_PER_QUANTUM;
 	w->ops += READS_PER_QUANTUM;
 }
 WORKLOAD_STEP(reclaim_step);
@@ -320,6 +325,7 @@ static void reclaim_pass_end(struct workload_run *run)
 			continue;
 		cache->hits += part->hits;
 		cache->failures += part->failures;
+		cache->reads += part->reads;
 		arena_free(part, part->bytes);
 	}
 	(void)register_shrinker(&cache->shrinker);
@@ -336,14 +342,9 @@ static void report_stat(const char *name, double value, void *arg)
 	static const struct {
 		const char *stat, *figure;
 	} shown[] = {
-		{"alloc_stalls", "alloc_stalls"},
-		{"kswapd_wakes", "kswapd_wakes"},
-		{"pageoutrun", "kswapd_runs"},
-		{"pgsteal_kswapd", "kswapd_pages"},
-		{"pgsteal_direct", "direct_pages"},
-		{"slabs_scanned", "scanned_pages"},
-		{"pages_low", "watermark_low_pages"},
-		{"pages_high", "watermark_high_pages"},
+		{"alloc_stalls", "alloc_stalls"},   {"kswapd_wakes", "kswapd_wakes"},
+		{"pageoutrun", "kswapd_runs"},	    {"pgsteal_kswapd", "kswapd_pages"},
+		{"pgsteal_direct", "direct_pages"}, {"slabs_scanned", "scanned_pages"},
 	};
 	const struct report *r = arg;
 
@@ -353,16 +354,78 @@ static void report_stat(const char *name, double value, void *arg)
 	}
 }
 
+/* Marks and free pages of the zones that reads take pages from: not HIGHMEM's. False:
+ * not this library's page allocator. */
+static bool lowmem_stats(const struct allocator *a, struct buddy_stats *sum)
+{
+	if (strcmp(a->ops->name, "buddy") != 0)
+		return false;
+	memset(sum, 0, sizeof(*sum));
+	for (int zone = 0; zone < MAX_NR_ZONES; zone++) {
+		struct buddy_stats one;
+
+		if (zone == ZONE_HIGHMEM)
+			continue;
+		buddy_stats(NUMA_NO_NODE, zone, &one);
+		sum->free_pages += one.free_pages;
+		sum->pages_min += one.pages_min;
+		sum->pages_low += one.pages_low;
+		sum->pages_high += one.pages_high;
+	}
+	return true;
+}
+
+/* Since the start, of the whole allocator. */
+struct reclaimed {
+	double kswapd_pages, direct_pages, stalls;
+};
+
+static void take_reclaimed(const char *name, double value, void *arg)
+{
+	struct reclaimed *r = arg;
+
+	if (strcmp(name, "pgsteal_kswapd") == 0)
+		r->kswapd_pages = value;
+	else if (strcmp(name, "pgsteal_direct") == 0)
+		r->direct_pages = value;
+	else if (strcmp(name, "alloc_stalls") == 0)
+		r->stalls = value;
+}
+
+static void reclaim_course_read(const struct workload_run *run, double *values)
+{
+	struct reclaimed r = {NAN, NAN, NAN};
+	struct buddy_stats s;
+	bool known = lowmem_stats(run->allocator, &s);
+
+	values[0] = known ? (double)s.free_pages : NAN;
+	values[1] = known ? (double)s.pages_min : NAN;
+	values[2] = known ? (double)s.pages_low : NAN;
+	values[3] = known ? (double)s.pages_high : NAN;
+	if (known)
+		run->allocator->ops->stats(run->allocator, take_reclaimed, &r);
+	values[4] = r.kswapd_pages;
+	values[5] = r.direct_pages;
+	values[6] = r.stalls;
+}
+
 static void reclaim_report(struct workload_run *run, workload_report_fn fn, void *arg)
 {
 	struct cache *cache = run->shared;
 	struct report r = {fn, arg};
+	struct buddy_stats s;
 
+	fn("pages_read", (double)cache->reads, arg);
 	fn("cache_hits", (double)cache->hits, arg);
 	fn("evicted_blocks", (double)atomic_load(&cache->evicted), arg);
 	fn("failed_allocations", (double)cache->failures, arg);
 	if (run->allocator->ops->stats != NULL)
 		run->allocator->ops->stats(run->allocator, report_stat, &r);
+	if (lowmem_stats(run->allocator, &s)) {
+		fn("watermark_min_pages", (double)s.pages_min, arg);
+		fn("watermark_low_pages", (double)s.pages_low, arg);
+		fn("watermark_high_pages", (double)s.pages_high, arg);
+	}
 }
 
 static void reclaim_teardown(struct workload_run *run)
@@ -399,6 +462,9 @@ static const struct workload_ops reclaim_workload = {
 	.default_touch = TOUCH_NONE,
 	.validate = reclaim_validate,
 	.footprint = reclaim_footprint,
+	.course = {"free_pages", "pages_min", "pages_low", "pages_high", "kswapd_pages",
+		   "direct_pages", "alloc_stalls"},
+	.course_read = reclaim_course_read,
 	.setup = reclaim_setup,
 	.thread_setup = reclaim_thread_setup,
 	.step = reclaim_step_plain,

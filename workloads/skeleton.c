@@ -93,6 +93,18 @@ struct skeleton_shared {
 	_Atomic uint64_t batches; /* of all passes; added to in thread_teardown() */
 };
 
+/*
+ * course_read: what the workload adds to the memory pass's time line, under the names in
+ * `course` of the table; most add nothing. It is called while the steps run, from the
+ * sampler's thread.
+ */
+static void skeleton_course_read(const struct workload_run *run, double *values)
+{
+	struct skeleton_shared *shared = run->shared;
+
+	values[0] = (double)atomic_load(&shared->batches);
+}
+
 /* setup: once per cell, on the main thread; run->shared is the workload's. */
 static int skeleton_setup(struct workload_run *run)
 {
@@ -223,6 +235,8 @@ const struct workload_ops skeleton_workload = {
 	.validate = skeleton_validate,
 	.footprint = skeleton_footprint,
 	.idle_s = skeleton_idle_s,
+	.course = {"batches"},
+	.course_read = skeleton_course_read,
 	.setup = skeleton_setup,
 	.thread_setup = skeleton_thread_setup,
 	.step = skeleton_step_plain,

@@ -36,6 +36,7 @@ static const char *missing_field(const struct workload_ops *ops)
 		{"size_max", ops->default_sizes != NULL || ops->size_max != NULL},
 		{"step", ops->step != NULL},
 		{"step_probed", ops->step_probed != NULL},
+		{"course_read", (ops->course[0] == NULL) == (ops->course_read == NULL)},
 	};
 
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(required); i++)
@@ -85,6 +86,15 @@ void workload_register_or_exit(const struct workload_ops *ops)
 		return;
 	fprintf(stderr, "kmembench: cannot register a workload: %s\n", kmem_last_error());
 	exit(EXIT_FAILURE);
+}
+
+unsigned int workload_course_columns(const struct workload_ops *ops)
+{
+	unsigned int n = 0;
+
+	while (n < WORKLOAD_COURSE_MAX && ops->course[n] != NULL)
+		n++;
+	return n;
 }
 
 const struct workload_ops *workload_at(size_t index)

@@ -89,6 +89,8 @@ typedef void (*workload_report_fn)(const char *name, double value, void *arg);
 
 /* Histograms that a workload may have beside those of alloc and free. */
 #define WORKLOAD_SERIES_MAX 2
+/* Columns that it may add to the memory pass's time line. */
+#define WORKLOAD_COURSE_MAX 8
 
 struct workload_ops {
 	unsigned int abi_version; /* WORKLOAD_OPS_VERSION */
@@ -125,6 +127,14 @@ struct workload_ops {
 	double (*idle_s)(const struct workload_run *run);
 	/* Names of further histograms, filled by worker_series(); NULL past the last. */
 	const char *series[WORKLOAD_SERIES_MAX + 1];
+	/* Names of further columns of the memory pass's time line, in lower case and
+	 * ending in their unit; NULL past the last. */
+	const char *course[WORKLOAD_COURSE_MAX + 1];
+	/* Required where there are such columns: their values now; NaN: not known. Called
+	 * in the memory pass from a thread that is no worker, while workers work, from
+	 * before the first step until all threads have been torn down: it may ask the
+	 * allocator's stats(), and touches nothing that a pass frees. */
+	void (*course_read)(const struct workload_run *run, double *values);
 	int (*setup)(struct workload_run *run); /* may be NULL */
 	int (*thread_setup)(struct worker *w);	/* may be NULL; 0 or -errno with a text */
 	void (*step)(struct worker *w);		/* required: one quantum */
@@ -160,6 +170,9 @@ const struct workload_ops *workload_at(size_t index); /* by name; NULL past the 
  */
 int workload_validate(const struct workload_run *run,
 		      const struct allocator_ops *allocator);
+
+/* How many columns workload_ops.course has. */
+unsigned int workload_course_columns(const struct workload_ops *ops);
 
 /* Largest request to come, for allocator_env: size_max(), or run->size_bytes. */
 uint64_t workload_size_max(const struct workload_run *run);
