@@ -112,29 +112,6 @@ static void take_curves(const struct measurement *m, const struct age_panel *pan
 		segments_of(m, panel, out);
 }
 
-/* Rows: panel, series, bytes allocated, middle, low, high; an empty line after each. */
-static size_t write_line(struct plotter *p, size_t panel, size_t series,
-			 const struct curves *c)
-{
-	double low = INFINITY, high = 0;
-	size_t points = 0;
-
-	if (!curves_range(c, &low, &high))
-		return 0;
-	for (int i = 0; i <= POINTS; i++) {
-		double x = low + (high - low) * i / POINTS;
-		struct summary s;
-
-		if (!curves_at(c, fmin(x, high), &s))
-			continue;
-		fprintf(p->table, "%zu\t%zu\t%.8g\t%.6g\t%.6g\t%.6g\n", panel, series, x,
-			s.middle, s.low, s.high);
-		points++;
-	}
-	fputc('\n', p->table);
-	return points;
-}
-
 static double coarsest_clock(const struct dataset *d, size_t cell, const bool *used)
 {
 	double step = 1;
@@ -169,8 +146,8 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 			if (!used[s])
 				continue;
 			take_curves(dataset_at(d, cell, s), &panels[i], &c);
-			points += write_line(p, nr_drawn + 1, plot_series_number(used, s),
-					     &c);
+			points += curves_write(p->table, nr_drawn + 1,
+					       plot_series_number(used, s), &c, POINTS);
 			curves_free(&c);
 		}
 		if (points > 0)

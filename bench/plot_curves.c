@@ -15,6 +15,16 @@ static const char *const column_names[NR_TIMELINE_COLUMNS] = {
 	[TIMELINE_ALLOCATED] = "allocated_bytes",
 	[TIMELINE_MAPPINGS] = "mappings",
 	[TIMELINE_PHASE] = "phase",
+	[TIMELINE_FREE_PAGES] = "free_pages",
+	[TIMELINE_HUGE_SHARE] = "free_in_huge_blocks_ratio",
+	[TIMELINE_UNUSABLE_3] = "unusable_index_order3_ratio",
+	[TIMELINE_UNUSABLE_6] = "unusable_index_order6_ratio",
+	[TIMELINE_FRAGMENTATION] = "fragmentation_index_order9_ratio",
+	[TIMELINE_PAGES_MIN] = "pages_min",
+	[TIMELINE_PAGES_LOW] = "pages_low",
+	[TIMELINE_PAGES_HIGH] = "pages_high",
+	[TIMELINE_KSWAPD_PAGES] = "kswapd_pages",
+	[TIMELINE_DIRECT_PAGES] = "direct_pages",
 };
 
 /* --- time lines --- */
@@ -259,4 +269,26 @@ bool curves_at(const struct curves *c, double x, struct summary *out)
 	}
 	free(values);
 	return n > 0 && 2 * n >= c->count;
+}
+
+size_t curves_write(FILE *table, size_t panel, size_t series, const struct curves *c,
+		    int points)
+{
+	double low = INFINITY, high = 0;
+	size_t written = 0;
+
+	if (!curves_range(c, &low, &high))
+		return 0;
+	for (int i = 0; i <= points; i++) {
+		double x = low + (high - low) * i / points;
+		struct summary s;
+
+		if (!curves_at(c, fmin(x, high), &s))
+			continue;
+		fprintf(table, "%zu\t%zu\t%.8g\t%.6g\t%.6g\t%.6g\n", panel, series, x,
+			s.middle, s.low, s.high);
+		written++;
+	}
+	fputc('\n', table);
+	return written;
 }

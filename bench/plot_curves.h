@@ -3,6 +3,8 @@
 #ifndef KMEMBENCH_PLOT_CURVES_H
 #define KMEMBENCH_PLOT_CURVES_H
 
+#include <stdio.h>
+
 #include "bench/plot_data.h"
 
 /* Columns of "timeline" in an entry; what a file lacks is NaN in every row. */
@@ -14,6 +16,17 @@ enum timeline_column {
 	TIMELINE_ALLOCATED,
 	TIMELINE_MAPPINGS,
 	TIMELINE_PHASE,
+	/* of the page workloads only: workload_ops.course */
+	TIMELINE_FREE_PAGES,
+	TIMELINE_HUGE_SHARE,
+	TIMELINE_UNUSABLE_3,
+	TIMELINE_UNUSABLE_6,
+	TIMELINE_FRAGMENTATION,
+	TIMELINE_PAGES_MIN,
+	TIMELINE_PAGES_LOW,
+	TIMELINE_PAGES_HIGH,
+	TIMELINE_KSWAPD_PAGES,
+	TIMELINE_DIRECT_PAGES,
 	NR_TIMELINE_COLUMNS,
 };
 
@@ -29,7 +42,7 @@ bool timeline_of(const struct result_entry *e, struct timeline *t);
 void timeline_free(struct timeline *t);
 /* The name of the phase in a row; "" where it has none. */
 const char *timeline_phase(const struct timeline *t, size_t row);
-/* False while the workload is idle, and when it has ended and frees what is left. */
+/* False while the workload is idle, and when everything has been freed. */
 bool timeline_working(const struct timeline *t, size_t row);
 /* First row of the last phase of that name; t->rows when there is none. */
 size_t timeline_phase_begin(const struct timeline *t, const char *name);
@@ -64,6 +77,13 @@ bool curves_range(const struct curves *c, double *low, double *high);
  * where fewer than half of the blocks reach: their median would be of others.
  */
 bool curves_at(const struct curves *c, double x, struct summary *out);
+
+/*
+ * Writes a line of plots/clock.gp in `points` steps: panel, series, x, middle, low, high;
+ * an empty line after the last. Returns how many there are.
+ */
+size_t curves_write(FILE *table, size_t panel, size_t series, const struct curves *c,
+		    int points);
 
 /* Single figures of a row: seconds, bytes. */
 timeline_value timeline_seconds, timeline_resident, timeline_live, timeline_usable,

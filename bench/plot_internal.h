@@ -75,6 +75,9 @@ size_t plot_series_number(const bool *series_used, size_t series);
 /* Lower-case letters, digits, '.', '-' and '_' of text, the rest as '-'. Caller frees. */
 char *plot_slug(const char *text);
 
+/* Do the cell's sizes stand for blocks of 2^order pages? */
+bool plot_cell_of_pages(const struct plot_cell *cell);
+
 /* bench/plot_lines.c: a picture of small multiples for each workload. */
 struct plot_lines {
 	const char *metric; /* of results.h */
@@ -86,6 +89,9 @@ struct plot_lines {
 	const char *(*panel_key)(const struct plot_cell *cell);
 	const char *(*panel_label)(const struct plot_cell *cell);
 	const char *(*x_label)(double x, char *buf, size_t size);
+	/* Which cells it is about; NULL: all. Nothing is said of the others. */
+	bool (*concerns)(const struct plot_cell *cell);
+	bool short_tics; /* one or two characters each: none has to be left out */
 };
 int plot_lines_draw(struct plotter *p, const struct plot_lines *lines);
 

@@ -100,7 +100,7 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Rows: x, its label; each x that occurs once, every second when there are many. */
+/* Rows: x, its label; each x once, every second when there are many long ones. */
 static void write_tics(struct plotter *p, const struct lines_page *page)
 {
 	double *xs = plot_calloc(p->d->nr_cells, sizeof(*xs));
@@ -119,7 +119,9 @@ static void write_tics(struct plotter *p, const struct lines_page *page)
 		if (kept == 0 || xs[kept - 1] != xs[i])
 			xs[kept++] = xs[i];
 	}
-	step = page->nr_panels > 1 ? (kept + 6) / 7 : (kept + 12) / 13;
+	step = page->lines->short_tics ? 1
+	       : page->nr_panels > 1   ? (kept + 6) / 7
+				       : (kept + 12) / 13;
 	for (size_t i = 0; i < kept; i += step)
 		fprintf(p->table, "%g\t%s\n", xs[i],
 			page->lines->x_label(xs[i], buf, sizeof(buf)));
@@ -230,6 +232,8 @@ int plot_lines_draw(struct plotter *p, const struct plot_lines *lines)
 
 	/* Cells are sorted by workload. */
 	for (size_t c = 0; c < p->d->nr_cells && err == 0; c++) {
+		if (lines->concerns != NULL && !lines->concerns(&p->d->cells[c]))
+			continue;
 		if (c == 0 ||
 		    strcmp(p->d->cells[c].workload, p->d->cells[c - 1].workload) != 0)
 			err = draw_workload(p, lines, c);

@@ -225,6 +225,9 @@ static int consider_cell(struct plotter *p, size_t cell, bool *used, struct line
 	}
 	if (n == 0)
 		plot_left_out(p, "'%s' has no memory time line", d->cells[cell].label);
+	else if (!plot_cell_touched(&d->cells[cell]))
+		plot_left_out(p, "'%s' does not touch its blocks: they are not resident",
+			      d->cells[cell].label);
 	else if (live < LIVE_MIN_BYTES)
 		plot_left_out(p, "'%s' has less than 256 KiB live", d->cells[cell].label);
 	else

@@ -17,6 +17,12 @@ static const char *panel_label(const struct plot_cell *cell)
 	return cell->but_size_label;
 }
 
+/* Blocks of pages are drawn by page-orders. */
+static bool concerns(const struct plot_cell *cell)
+{
+	return !plot_cell_of_pages(cell);
+}
+
 static const struct plot_lines lines = {
 	.metric = "real_time",
 	.scale = 1,
@@ -27,6 +33,7 @@ static const struct plot_lines lines = {
 	.panel_key = panel_key,
 	.panel_label = panel_label,
 	.x_label = format_bytes,
+	.concerns = concerns,
 };
 
 static int draw(struct plotter *p)
