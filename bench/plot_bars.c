@@ -80,29 +80,21 @@ static const char *value_text(double value, enum bar_unit unit, char *buf, size_
 	return buf;
 }
 
-/* Marks the figures that have a value on this page and are not drawn by another. */
-static size_t choose_figures(struct plotter *p, const struct page *page, bool *shown)
+/* Marks the figures that have a value on this page. */
+static void choose_figures(struct plotter *p, const struct page *page, bool *shown)
 {
 	const struct bars *b = page->bars;
-	unsigned int had = 0;
-	size_t n = 0;
 
 	for (size_t f = 0; f < b->nr_figures; f++) {
 		struct summary s;
 
 		shown[f] = false;
-		if (b->figures[f].instead & had)
-			continue;
 		for (size_t i = 0; i < page->nr_cells * p->d->nr_series; i++)
 			shown[f] |= figure_of(dataset_at(p->d,
 							 page->cells[i / p->d->nr_series],
 							 i % p->d->nr_series),
 					      &b->figures[f], &s);
-		if (shown[f])
-			had |= b->figures[f].instead;
-		n += shown[f];
 	}
-	return n;
 }
 
 /* Rows: row, number of its series (0: a heading), the text at the left. */

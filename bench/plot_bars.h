@@ -19,9 +19,6 @@ struct bar_figure {
 	double scale;
 	enum bar_unit unit;
 	double axis_max; /* 0: the largest value */
-	/* Bits that one figure shares with those that are drawn instead of it: it is left
-	 * out where an earlier one with the same bit has values. 0: none. */
-	unsigned int instead;
 };
 
 struct bars {

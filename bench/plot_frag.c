@@ -6,12 +6,12 @@ static const char *const workloads[] = {"page-frag", "page-random", NULL};
 
 static const struct bar_figure figures[] = {
 	{"in whole 2 MiB blocks, before ageing", "free_in_huge_blocks_unaged_ratio", NULL,
-	 100, BAR_PERCENT, 100, 0},
+	 100, BAR_PERCENT, 100},
 	{"in whole 2 MiB blocks, after", "free_in_huge_blocks_ratio", NULL, 100,
-	 BAR_PERCENT, 100, 0},
+	 BAR_PERCENT, 100},
 	{"unusable for order 3", "unusable_index_order3_ratio", NULL, 100, BAR_PERCENT,
-	 100, 0},
-	{"time per operation", "real_time", NULL, 1, BAR_NS, 0, 0},
+	 100},
+	{"time per operation", "real_time", NULL, 1, BAR_NS, 0},
 };
 
 static const struct bars bars = {
@@ -22,8 +22,8 @@ static const struct bars bars = {
 	.title = "Free memory after the work: how much of it is whole",
 	.subtitle = "shares of free memory, HIGHMEM left out; in whole blocks: higher is "
 		    "better; unusable and time: lower is better",
-	.note = "page-frag: nine tenths filled, half of it freed at random, then replaced "
-		"round by round; page-random: bursts freed at random places.",
+	.note = "page-frag: nine tenths filled, half freed at random, then replaced in "
+		"rounds.",
 };
 
 static int draw(struct plotter *p)

@@ -14,6 +14,8 @@
 #include "bench/plot_internal.h"
 
 #define PANELS_MAX 6
+/* Where all of the free memory is whole there is nothing to see. */
+#define INDEX_MIN 0.01
 
 static bool index_of(const struct measurement *m, int order, struct summary *s)
 {
@@ -37,7 +39,8 @@ static bool cell_has(const struct dataset *d, size_t cell, bool *used)
 
 		if (used != NULL)
 			used[s] |= has;
-		any |= has;
+		any |= has && index_of(dataset_at(d, cell, s), MAX_ORDER - 1, &v) &&
+		       v.middle >= INDEX_MIN;
 	}
 	return any;
 }
@@ -126,7 +129,7 @@ static int draw(struct plotter *p)
 			number = 1;
 	}
 	if (err == 0 && p->drawn == 0)
-		plot_left_out(p, "no result has 'unusable_index_order1_ratio'");
+		plot_left_out(p, "no result tells of free memory that is not whole");
 	return err;
 }
 

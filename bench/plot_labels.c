@@ -82,11 +82,21 @@ static void append(char **text, const char *separator, char *part)
 	*text = joined;
 }
 
+/* An odd size is what the user asked for to the byte. */
+static char *size_text(uint64_t bytes)
+{
+	char buf[32];
+
+	if (bytes < 16384 && bytes % 1024 != 0)
+		return plot_printf("%u B", (unsigned int)bytes);
+	return plot_strdup(format_bytes((double)bytes, buf, sizeof(buf)));
+}
+
 /* What varies, without the workload's name; "" when nothing does. */
 static char *cell_label(const struct dataset *d, const struct plot_cell *c, bool size,
 			bool threads)
 {
-	char *label = plot_strdup(""), buf[32];
+	char *label = plot_strdup("");
 	const char *key;
 	json_t *value;
 
@@ -101,9 +111,7 @@ static char *cell_label(const struct dataset *d, const struct plot_cell *c, bool
 		free(text);
 	}
 	if (size && c->size_bytes > 0)
-		append(&label, ", ",
-		       plot_strdup(
-			       format_bytes((double)c->size_bytes, buf, sizeof(buf))));
+		append(&label, ", ", size_text(c->size_bytes));
 	if (threads)
 		append(&label, ", ", threads_text(c->threads));
 	return label;

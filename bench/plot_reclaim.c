@@ -6,13 +6,13 @@
 static const char *const workloads[] = {"reclaim", NULL};
 
 static const struct bar_figure figures[] = {
-	{"kswapd, pages per 1,000 reads", "kswapd_pages", "pages_read", 1e3, BAR_COUNT, 0,
+	{"kswapd, pages per 1,000 reads", "kswapd_pages", "pages_read", 1e3, BAR_COUNT,
 	 0},
-	{"direct, pages per 1,000 reads", "direct_pages", "pages_read", 1e3, BAR_COUNT, 0,
+	{"direct, pages per 1,000 reads", "direct_pages", "pages_read", 1e3, BAR_COUNT,
 	 0},
-	{"stalls per million reads", "alloc_stalls", "pages_read", 1e6, BAR_COUNT, 0, 0},
-	{"time per read", "real_time", NULL, 1, BAR_NS, 0, 0},
-	{"allocation, p99.9", "latency_alloc_ns_p99_9", NULL, 1, BAR_NS, 0, 0},
+	{"stalls per million reads", "alloc_stalls", "pages_read", 1e6, BAR_COUNT, 0},
+	{"time per read", "real_time", NULL, 1, BAR_NS, 0},
+	{"allocation, p99.9", "latency_alloc_ns_p99_9", NULL, 1, BAR_NS, 0},
 };
 
 static const struct bars bars = {

@@ -8,12 +8,22 @@
  * cache of their own, created with no more alignment than a word, so that
  * colour=off and colour=on can be compared; elsewhere from the allocator.
  *
+ * What colours there are is the slack of a slab: what its objects leave over. Four
+ * objects of 1 KiB leave nothing of a page, so that there is one colour; an object that
+ * is a little larger than a power of two (1100 bytes: 796 to spare on a page of three)
+ * has some ten, and it is such caches that colouring is for. The slack of this cache and
+ * the number of its colours are reported; with one colour colour=on cannot do anything.
+ *
  * An operation is one touch: the loads of a round form a chain, so that a miss is
- * waited for. Beside the time, and the hardware's counters where there are any, the
- * touched addresses are run through a model of the first-level cache: sets and ways
- * of this machine, least recently used line out, virtual addresses (their index bits
- * lie below the page size). A machine whose next level is near, or which fetches
- * ahead, shows fewer lost cycles than the model shows misses.
+ * waited for. By default they go through the objects in a random order, the same in every
+ * round: in the order of allocation they are a stride apart, and the processor fetches
+ * them before they are missed (order=allocated shows by how much). Beside the time, and
+ * the hardware's counters where there are any, the touched addresses are run through a
+ * model of the first-level cache: sets and ways of this machine, least recently used line
+ * out, virtual addresses (their index bits lie below the page size). Where the lines fit
+ * into the cache if they are spread evenly (n_objects at most all its lines) colouring
+ * can save misses; with more than that they miss in any colour, and it does not pay, nor
+ * does it with so few that they fit into the few sets they share.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,13 +37,19 @@
 
 #define TOUCHES_PER_QUANTUM 65536u
 #define LINE_SHIFT	    6
+#define CACHE_NAME	    "colour"
 #define WAYS_MAX	    32u
 /* What most processors have had since 2008, where the system does not say. */
 #define L1_BYTES_DEFAULT ((size_t)32 << 10)
 #define L1_WAYS_DEFAULT	 8u
 
+enum touch_order { TOUCHED_RANDOM, TOUCHED_ALLOCATED };
+
+static const char *const touch_order_names[] = {"random", "allocated", NULL};
+
 struct colour_params {
 	uint64_t n_objects;
+	int order;
 };
 
 static const struct kmem_option colour_options[] = {
@@ -45,6 +61,15 @@ static const struct kmem_option colour_options[] = {
 		.help = "objects each thread touches; 256 lines are half of a 32 KiB cache",
 		.min = 2,
 		.max = 1u << 20,
+	},
+	{
+		.name = "order",
+		.type = KMEM_OPT_ENUM,
+		.offset = offsetof(struct colour_params, order),
+		.initial = "random",
+		.help = "order in which they are touched; allocated: a stride that the "
+			"processor may fetch ahead",
+		.choices = touch_order_names,
 	},
 	KMEM_OPTION_END,
 };
@@ -66,7 +91,8 @@ struct colour_state {
 
 struct colour_shared {
 	struct kmem_cache *cache;
-	double misses_per_touch; /* of the model, thread 0 */
+	uint64_t colours, slack_bytes; /* of the cache; 0 where there is none */
+	double misses_per_touch;       /* of the model, thread 0 */
 	uint32_t sets_used;
 };
 
@@ -127,6 +153,16 @@ static void model_misses(const struct colour_state *s, struct colour_shared *sha
 
 /* --- hooks --- */
 
+static void take_colours(const struct kmem_cache_info *info, void *arg)
+{
+	struct colour_shared *shared = arg;
+
+	if (strcmp(info->name, CACHE_NAME) != 0)
+		return;
+	shared->colours = info->colours;
+	shared->slack_bytes = info->slack_bytes;
+}
+
 static int colour_setup(struct workload_run *run)
 {
 	struct colour_shared *shared = arena_alloc(sizeof(*shared));
@@ -135,11 +171,13 @@ static int colour_setup(struct workload_run *run)
 	run->shared = shared;
 	if (!own_cache_possible(run))
 		return 0;
-	shared->cache = kmem_cache_create("colour", run->size_bytes, 0, 0, NULL, NULL);
-	if (shared->cache != NULL)
-		return 0;
-	arena_free(shared, sizeof(*shared));
-	return -ENOMEM;
+	shared->cache = kmem_cache_create(CACHE_NAME, run->size_bytes, 0, 0, NULL, NULL);
+	if (shared->cache == NULL) {
+		arena_free(shared, sizeof(*shared));
+		return -ENOMEM;
+	}
+	slabinfo(take_colours, shared);
+	return 0;
 }
 
 static struct colour_object *get_object(struct worker *w, struct colour_state *s)
@@ -161,14 +199,21 @@ static int colour_thread_setup(struct worker *w)
 	uint32_t n = (uint32_t)params->n_objects;
 	size_t bytes = sizeof(struct colour_state) + n * sizeof(void *);
 	struct colour_state *s = arena_alloc(bytes);
+	uint32_t *order;
 
 	s->bytes = bytes;
 	s->cache = shared->cache;
 	s->n = n;
 	for (uint32_t i = 0; i < n; i++)
 		s->object[i] = get_object(w, s);
+	order = arena_alloc(n * sizeof(*order));
 	for (uint32_t i = 0; i < n; i++)
-		s->object[i]->next = s->object[(i + 1) % n];
+		order[i] = i;
+	if (params->order == TOUCHED_RANDOM)
+		rng_shuffle_u32(&w->rng, order, n);
+	for (uint32_t i = 0; i < n; i++)
+		s->object[order[i]]->next = s->object[order[(i + 1) % n]];
+	arena_free(order, n * sizeof(*order));
 	s->at = s->object[0];
 	if (w->index == 0)
 		model_misses(s, shared);
@@ -208,6 +253,10 @@ static void colour_report(struct workload_run *run, workload_report_fn fn, void 
 
 	fn("modelled_l1_misses_per_touch", shared->misses_per_touch, arg);
 	fn("modelled_l1_sets_used_count", shared->sets_used, arg);
+	if (shared->colours > 0) {
+		fn("cache_colours", (double)shared->colours, arg);
+		fn("slab_slack_bytes", (double)shared->slack_bytes, arg);
+	}
 }
 
 static void colour_teardown(struct workload_run *run)
@@ -224,19 +273,20 @@ static const struct workload_ops colour_workload = {
 	.abi_version = WORKLOAD_OPS_VERSION,
 	.name = "colour",
 	.description =
-		"touches the first word of many objects of a power-of-two size in turn",
+		"touches the first word of many objects of one size in turn, in random order",
 	.stresses =
 		"conflict misses: how an allocator's addresses spread over the sets of "
 		"the first-level cache; slab:colour=off against slab",
 	.not_for =
 		"the speed of allocation: nothing is allocated while the clock runs; nor "
-		"for programs that touch whole objects",
+		"for programs that touch whole objects or walk them in order of address; "
+		"on caches with one colour (cache_colours) colour=on does nothing",
 	.source = "Bonwick, The Slab Allocator, USENIX 1994",
 	.op = "touch",
 	.caps = CAP_OBJECT | CAP_DISTINCT,
 	.params = colour_groups,
 	.params_size = sizeof(struct colour_params),
-	.default_sizes = "1024",
+	.default_sizes = "1100,2100",
 	.size_min_bytes = 16,
 	.size_max_bytes = (uint64_t)1 << 17,
 	.default_threads = "1",
