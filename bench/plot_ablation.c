@@ -11,17 +11,53 @@
 #include "bench/plot_internal.h"
 #include "bench/plot_ratios.h"
 
-/* Is the series a variant of the same allocator in the same file? */
-static bool is_variant(const struct dataset *d, size_t series, size_t plain)
+/* ":percpu=off,colour=on" of a variant; "" of the plain allocator. */
+static const char *options_of(const struct series *s)
 {
-	return series != plain && d->series[series].file == d->series[plain].file &&
-	       strcmp(d->series[series].allocator_name,
-		      d->series[plain].allocator_name) == 0;
+	size_t name = strlen(s->allocator_name);
+
+	return strncmp(s->allocator, s->allocator_name, name) == 0 ? s->allocator + name
+								   : "";
 }
 
+/* The option that simulates another machine, as it stands in a variant; "" without. */
+static const char *topology_of(const struct series *s, size_t *length)
+{
+	static const char option[] = "topology=";
+	const char *text = options_of(s);
+
+	while (*text != '\0' && strncmp(text + 1, option, strlen(option)) != 0)
+		text += 1 + strcspn(text + 1, ",");
+	*length = *text != '\0' ? strcspn(text + 1, ",") : 0;
+	return *text != '\0' ? text + 1 : "";
+}
+
+/*
+ * Is the series a variant of the same allocator in the same file? Not when it runs on
+ * another simulated machine: what the machine costs is not what an option is worth.
+ */
+static bool is_variant(const struct dataset *d, size_t series, size_t plain)
+{
+	const struct series *a = &d->series[series], *b = &d->series[plain];
+	size_t a_length, b_length;
+	const char *a_topology, *b_topology;
+
+	if (series == plain || a->file != b->file ||
+	    strcmp(a->allocator_name, b->allocator_name) != 0)
+		return false;
+	a_topology = topology_of(a, &a_length);
+	b_topology = topology_of(b, &b_length);
+	return a_length == b_length && memcmp(a_topology, b_topology, a_length) == 0;
+}
+
+/* Without options, but for the machine's. */
 static bool is_plain(const struct series *s)
 {
-	return strcmp(s->allocator, s->allocator_name) == 0;
+	size_t length, options = strlen(options_of(s));
+
+	topology_of(s, &length);
+	return strcmp(s->allocator, s->allocator_name) == 0 ||
+	       (length > 0 && options == length + 1);
 }
 
 /*

@@ -69,7 +69,13 @@ static const char *value_text(double value, enum bar_unit unit, char *buf, size_
 		snprintf(buf, size, "%.*f %%", value == 0 || fabs(value) >= 99.95 ? 0 : 1,
 			 value);
 		break;
-	case BAR_COUNT: snprintf(buf, size, "%.*f", digits, value); break;
+	case BAR_COUNT:
+		if (value > 0 && value < 0.005)
+			snprintf(buf, size, "< 0.01");
+		else
+			snprintf(buf, size, "%.*f", value == floor(value) ? 0 : digits,
+				 value);
+		break;
 	case BAR_NS:
 		if (value >= 10000)
 			snprintf(buf, size, "%.3g µs", value / 1e3);

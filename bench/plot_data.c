@@ -145,14 +145,18 @@ static size_t find_cell(const struct dataset *d, const struct result_entry *e)
 
 static void add_series(struct dataset *d, const struct result_entry *e, size_t file)
 {
+	const json_t *numa = json_object_get(e->kmembench, "numa");
+	const char *simulated = json_is_true(json_object_get(numa, "simulated"))
+					? " (simulated)"
+					: "";
 	struct series *s;
 
 	d->series = plot_grow(d->series, d->nr_series, sizeof(*d->series));
 	s = &d->series[d->nr_series++];
 	*s = (struct series){
-		.name = d->overlap ? plot_printf("%s (%s)", e->allocator,
+		.name = d->overlap ? plot_printf("%s%s (%s)", e->allocator, simulated,
 						 d->file_labels[file])
-				   : plot_strdup(e->allocator),
+				   : plot_printf("%s%s", e->allocator, simulated),
 		.allocator = plot_strdup(e->allocator),
 		.allocator_name = plot_strdup(e->allocator_name),
 		.file = file,

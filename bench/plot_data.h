@@ -20,8 +20,9 @@ struct plot_style {
 enum series_kind { SERIES_OURS, SERIES_PEER, SERIES_FLOOR };
 
 struct series {
-	char *name;	 /* as drawn: the variant, with the file's name where needed */
-	char *allocator; /* the variant as the user named it */
+	char *name; /* as drawn: the variant, whether its nodes are simulated, and the
+		     * file's name where needed */
+	char *allocator;      /* the variant as the user named it */
 	char *allocator_name; /* the registered name */
 	size_t file;	      /* index of its file when the files overlap, else 0 */
 	enum series_kind kind;

@@ -188,9 +188,7 @@ void dataset_caption(const struct dataset *d, char *buf, size_t size)
 	for (size_t f = 0; f < d->nr_files; f++) {
 		const json_t *other = dataset_context(d, f, "machine");
 
-		if (json_is_true(json_object_get(other, "simulated_numa")) &&
-		    json_integer_value(json_object_get(other, "numa_nodes")) > 1)
-			simulated = true;
+		simulated |= json_is_true(json_object_get(other, "simulated_numa"));
 		if (!json_equal(json_object_get(other, "cpu_model"),
 				json_object_get(machine, "cpu_model")))
 			several = true;

@@ -58,8 +58,7 @@ static void warn_of_machine(struct warnings *w, const struct dataset *d, size_t 
 		     governor);
 	if (build != NULL && strcmp(build, "debug") == 0)
 		warn(w, "kmembench was built without optimisation");
-	if (json_is_true(json_object_get(machine, "simulated_numa")) &&
-	    json_integer_value(json_object_get(machine, "numa_nodes")) > 1)
+	if (json_is_true(json_object_get(machine, "simulated_numa")))
 		warn(w,
 		     "memory nodes are simulated: node counters are real, distances are not");
 }
