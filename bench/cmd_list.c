@@ -115,6 +115,10 @@ static int list_options(const char *name, bool json)
 		printf("options of %s '%s'\n", a != NULL ? "allocator" : "workload",
 		       name);
 		list_options_print(options);
+		if (a != NULL) {
+			putchar('\n');
+			list_variants_print(name, options);
+		}
 	}
 	json_decref(options);
 	return EXIT_DONE;

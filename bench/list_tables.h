@@ -19,5 +19,8 @@ void list_allocators_print(const json_t *allocators);
 void list_workloads_print(const json_t *workloads);
 void list_metrics_print(const json_t *metrics);
 void list_options_print(const json_t *options);
+/* A line for each value of each option but the defaults: "NAME:option=value  what it is".
+ */
+void list_variants_print(const char *allocator, const json_t *options);
 
 #endif /* KMEMBENCH_LIST_TABLES_H */

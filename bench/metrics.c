@@ -110,6 +110,33 @@ static const struct metric metrics[] = {
 	{"handovers", "1", METRIC_NEITHER,
 	 "blocks that 'empirical' gave to another thread to free, in all passes"},
 
+	{"free_in_huge_blocks_ratio", "pages/page", METRIC_HIGHER,
+	 "share of a page allocator's free memory that lies in whole blocks of 2 MiB when a "
+	 "pass of page-frag or page-random has ended, blocks still live; HIGHMEM left out"},
+	{"free_in_huge_blocks_unaged_ratio", "pages/page", METRIC_NEITHER,
+	 "the same before page-frag replaces anything: the workload's own"},
+	{"unusable_index_order3_ratio", "pages/page", METRIC_LOWER,
+	 "share of free memory in blocks too small for order 3 (unusable free space index); "
+	 "results have it for orders 1 to 10"},
+	{"unusable_index_order9_ratio", "pages/page", METRIC_LOWER,
+	 "the same for order 9, 2 MiB"},
+	{"fragmentation_index_order9_ratio", "1/1", METRIC_LOWER,
+	 "towards 1 a request of order 9 would fail for fragmentation, towards 0 for lack of "
+	 "memory; absent where a block suits"},
+	{"pages_read", "pages", METRIC_NEITHER,
+	 "pages that reclaim read in all passes: what the next three are divided by"},
+	{"kswapd_pages", "pages", METRIC_NEITHER,
+	 "pages that kswapd took back, in all passes"},
+	{"direct_pages", "pages", METRIC_LOWER,
+	 "pages that requests had to take back themselves, in all passes"},
+	{"alloc_stalls", "stalls", METRIC_LOWER, "requests that did so, in all passes"},
+	{"modelled_l1_misses_per_touch", "1/op", METRIC_LOWER,
+	 "misses of a model of this machine's first data cache, at each touch of colour"},
+	{"modelled_l1_sets_used_count", "sets", METRIC_HIGHER,
+	 "sets of that cache that colour's objects lie in"},
+	{"cache_colours", "colours", METRIC_NEITHER,
+	 "starts of a slab that colour's cache has: with one there is nothing to colour"},
+
 	{"page_faults", "1", METRIC_LOWER,
 	 "page faults of all threads in the timed region, a total: divide by iterations"},
 	{"context_switches", "1", METRIC_LOWER,

@@ -65,7 +65,9 @@ set label 3 "time per operation, ratio to the baseline (logarithmic)" at screen 
 do for [p = 1:PANELS] {
     set lmargin at screen X0 + (p - 1) * (W + GAP)
     set rmargin at screen X0 + (p - 1) * (W + GAP) + W - wpx(TEXT_PX)
-    set label 1 S_NAME[p] at graph 0, screen TOP - px(8) left textcolor rgb TEXT
+    # Variants of one allocator are told apart by their options.
+    COLON = BARS ? strstrt(S_NAME[p], ":") : 0
+    set label 1 S_NAME[p][COLON + 1:strlen(S_NAME[p])] at graph 0, screen TOP - px(8) left textcolor rgb TEXT
     set label 2 TALLY[p] at graph 0, screen TOP - px(28) left textcolor rgb MUTED font SMALL_FONT
     set ytics () textcolor rgb TEXT
     do for [r = 1:NR_ROWS] {

@@ -51,8 +51,8 @@ const struct kmem_option phys_options[] = {
 	 .offset = offsetof(struct phys_config, backing),
 	 .initial = "memfd",
 	 .choices = backing_names,
-	 .help = "what holds the frames: memfd can be mapped twice (vmalloc, HIGHMEM), private "
-		 "survives fork"},
+	 .help = "what holds the frames; memfd: a file that can be mapped twice (vmalloc, HIGHMEM); "
+		 "private: anonymous memory, which survives fork (needs highmem=0)"},
 	{.name = "memory",
 	 .type = KMEM_OPT_SIZE,
 	 .offset = offsetof(struct phys_config, memory_bytes),
@@ -85,8 +85,9 @@ const struct kmem_option phys_options[] = {
 	 .offset = offsetof(struct phys_config, hugepages),
 	 .initial = "system",
 	 .choices = hugepages_names,
-	 .help = "huge pages behind the frames, of memory files too: cheaper first touch and fewer "
-		 "TLB misses against more resident memory"},
+	 .help = "huge pages behind the frames, of memory files too; system: as the system is set; "
+		 "never: small pages only; always: asked for and made: cheaper first touch, fewer "
+		 "TLB misses, more resident memory"},
 	KMEM_OPTION_END,
 };
 

@@ -23,9 +23,9 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, classes),
 	 .initial = "auto",
 	 .choices = class_names,
-	 .help = "sizes of kmalloc's caches: powers of two from 32, those and 96 and 192, or "
-		 "four per doubling from 16, which hold less memory in more caches; auto: "
-		 "four for malloc, else pow2"},
+	 .help = "sizes of kmalloc's caches; pow2: powers of two from 32; linux: powers of two, 96 "
+		 "and 192; four: four per doubling from 16, less memory in more caches; auto: four "
+		 "for malloc, else pow2"},
 	{.name = "colour",
 	 .type = KMEM_OPT_BOOL,
 	 .offset = offsetof(struct slab_config, colour),
@@ -68,8 +68,8 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, descriptors),
 	 .initial = "auto",
 	 .choices = descriptor_names,
-	 .help = "slab descriptors on the slab, which leaves power-of-two objects room for "
-		 "colours, or off it where they are small enough; auto: whichever wastes less"},
+	 .help = "where slabs are described; on: on the slab, which leaves power-of-two objects "
+		 "colours; off: beside it where they are small enough; auto: whichever wastes less"},
 	{.name = "debug",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct slab_config, debug),

@@ -78,8 +78,8 @@ const struct kmem_option vmalloc_options[] = {
 	 .offset = offsetof(struct vmalloc_config, search),
 	 .initial = "radix",
 	 .choices = search_names,
-	 .help = "first fit by a balanced tree of holes, by Linux 2.4's walk over all areas, or by a "
-		 "radix tree of maxima"},
+	 .help = "how a range is found; tree: first fit by a balanced tree of holes; list: by Linux "
+		 "2.4's walk over all areas; radix: by a radix tree of maxima"},
 	{.name = "lazy_bytes",
 	 .type = KMEM_OPT_SIZE,
 	 .offset = offsetof(struct vmalloc_config, lazy_bytes),

@@ -109,6 +109,24 @@ def test_options_of_one():
     assert output("list", "options", "null") == "allocator 'null' has no options\n"
 
 
+def test_variants_are_named_in_a_line_each():
+    for name in ("buddy", "slab", "kmem", "vmalloc"):
+        options = json.loads(output("list", "options", name, "--json"))["options"]
+        text = output("list", "options", name).split(f"\nvariants of '{name}'")[1]
+        lines = text.splitlines()[1:]
+        assert max(len(line) for line in lines) <= 100
+        for option in options:
+            spec = f"  {name}:{option['name']}="
+            values = [line[len(spec):] for line in lines if line.startswith(spec)]
+            named = {v.split()[0] for v in values}
+            wanted = set(option["choices"] or []) - {option["default"]}
+            assert named == wanted or (not wanted and len(named) == 1), (option, named)
+            assert all(len(v.split()) > 1 for v in values), values
+    text = output("list", "options", "buddy")
+    assert "  buddy:lower=rows        a bitmap without a lock\n" in text, text
+    assert "variants" not in output("list", "options", "wset")
+
+
 def test_errors():
     refused("'bmp' is neither an allocator nor a workload: did you mean 'bump'?",
             "list", "options", "bmp")
