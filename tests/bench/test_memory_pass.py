@@ -96,6 +96,45 @@ def test_passes(tmp):
             check(calls > 0.9 * sum(causes.values()), "mmap: a free is a memory call", causes)
 
 
+def test_course(tmp):
+    """Columns of the workload's own, and the figures that they end in."""
+    for e in measure(tmp, "-a", "buddy,buddy:lower=rows,mmap", "-w", "page-frag", "--param",
+                     "fill_bytes=64M", "--param", "rounds=2"):
+        t, name = e["kmembench"]["timeline"], e["name"]
+        shares = column(t, "free_in_huge_blocks_ratio")
+        free = column(t, "free_pages")
+        if "mmap" in name:
+            check(set(shares) | set(free) == {None}, f"{name}: what is not told is null", shares)
+            check("free_in_huge_blocks_ratio" not in e, f"{name}: nor reported")
+            continue
+        check(all(0 <= s <= 1 for s in shares), f"{name}: shares of free memory", shares)
+        # 2 GiB less HIGHMEM's 256 MiB, of which 32 MiB stay live.
+        total = ((2 << 30) - (256 << 20)) // 4096
+        check(max(free) <= total and free[0] <= total - 8192, f"{name}: free pages", free)
+        check(free[-1] >= total - 2048, f"{name}: all is free in the end", free[-1])
+        check(e["free_in_huge_blocks_ratio"] > 0.8, f"{name}: most was never touched",
+              e["free_in_huge_blocks_ratio"])
+        index = [e[f"unusable_index_order{n}_ratio"] for n in range(1, 11)]
+        check(index == sorted(index), f"{name}: larger blocks are not easier to find", index)
+        check(abs(1 - index[8] - e["free_in_huge_blocks_ratio"]) < 1e-9,
+              f"{name}: order 9 is 2 MiB", index)
+    for e in measure(tmp, "-a", "buddy:memory=96M,dma=0,highmem=32M", "-w", "reclaim", "-t", "1",
+                     "--param", "file_bytes=256M"):
+        t, name = e["kmembench"]["timeline"], e["name"]
+        marks = [column(t, f"pages_{m}")[0] for m in ("min", "low", "high")]
+        check(0 < marks[0] < marks[1] < marks[2], f"{name}: watermarks in order", marks)
+        check([e[f"watermark_{m}_pages"] for m in ("min", "low", "high")] == marks,
+              f"{name}: and as reported", marks)
+        phases = [t["phases"][i] for i in column(t, "phase")]
+        free = [f for f, p in zip(column(t, "free_pages"), phases) if p == "work"]
+        # HIGHMEM's 8192 pages are free all the time: with them it would look like plenty.
+        check(free and max(free) < 8192, f"{name}: free pages are few, HIGHMEM left out", free)
+        taken = [a + b for a, b in zip(column(t, "kswapd_pages"), column(t, "direct_pages"))]
+        check(taken == sorted(taken) and taken[0] > 0, f"{name}: pages taken back", taken)
+        check(e["pages_read"] > e["kswapd_pages"] + e["direct_pages"] > 0,
+              f"{name}: not more than were read", e["pages_read"])
+
+
 def known_ratio(tmp):
     """One mapping a block of a page, touched: what R, U and L are is no secret."""
     for e in measure(tmp, "-a", "mmap", "-w", "wset", "--param", "slots=3000", "--param",
@@ -225,6 +264,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
         test_passes(tmp)
+        test_course(tmp)
         known_ratio(tmp)
         test_fresh_process(tmp)
         test_open_loop_and_hgrm(tmp)

@@ -337,6 +337,46 @@ static void more_phases_than_names_are_the_last_one(void **state)
 	sampler_delete(s);
 }
 
+static void read_course(const struct workload_run *run, double *values)
+{
+	values[0] = (double)++*(unsigned int *)run->shared;
+	values[1] = -7;
+}
+
+/* Every row has the workload's own columns, read when the row was taken. */
+static void the_workload_adds_columns(void **state)
+{
+	static const struct workload_ops ops = {.name = "test",
+						.course = {"samples", "seven"},
+						.course_read = read_course};
+	unsigned int samples = 0;
+	struct workload_run run = {.workload = &ops, .shared = &samples};
+	struct sampler_config config = {
+		.interval_s = 1000,
+		.bytes = bytes,
+		.threads = 2,
+		.worker_cpus = cpus,
+		.run = &run,
+		.course_columns = workload_course_columns(&ops),
+	};
+	struct sampler *s = sampler_new(&config);
+	const struct sampler_row *rows;
+	size_t count;
+
+	(void)state;
+	sampler_start(s);
+	sampler_mark(s, "one");
+	sampler_mark(s, "two");
+	sampler_stop(s);
+	rows = sampler_rows(s, &count);
+	assert_int_equal(count, 3);
+	for (size_t i = 0; i < count; i++) {
+		assert_true(rows[i].course[0] == (double)(i + 1));
+		assert_true(rows[i].course[1] == -7);
+	}
+	sampler_delete(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +390,7 @@ int main(void)
 		cmocka_unit_test(rows_never_run_out),
 		cmocka_unit_test(periodic_rows_go_before_marks),
 		cmocka_unit_test(more_phases_than_names_are_the_last_one),
+		cmocka_unit_test(the_workload_adds_columns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

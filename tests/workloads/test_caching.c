@@ -52,7 +52,7 @@ static void pool_fails_at_the_given_rate(void **state)
 /* --- ctor and colour on a real allocator --- */
 
 struct figures {
-	double misses, sets;
+	double misses, sets, colours, slack_bytes;
 };
 
 static void note_colour(const char *name, double value, void *arg)
@@ -63,6 +63,10 @@ static void note_colour(const char *name, double value, void *arg)
 		f->misses = value;
 	else if (strcmp(name, "modelled_l1_sets_used_count") == 0)
 		f->sets = value;
+	else if (strcmp(name, "cache_colours") == 0)
+		f->colours = value;
+	else if (strcmp(name, "slab_slack_bytes") == 0)
+		f->slack_bytes = value;
 }
 
 /* One thread, one pass, two steps. Returns setup()'s result. */
@@ -131,7 +135,80 @@ static void colours_spread_over_sets(void **state)
 	/* Without slack there is nothing to colour with. */
 	run_on("slab:descriptors=off,colour=on", "colour", NULL, 512, false, &tight);
 	assert_true(tight.misses > 0.9);
+	assert_true(tight.colours == 1);
 	run_on("glibc", "colour", "n_objects=64", 512, false, &tight);
+}
+
+/* A size that leaves slack by itself: nothing but colour=off is needed to compare. */
+static void slack_has_colours_by_default(void **state)
+{
+	static const uint64_t sizes[] = {1100, 2100};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(sizes); i++) {
+		struct figures off = {0}, on = {0};
+
+		run_on("slab:colour=off", "colour", NULL, sizes[i], false, &off);
+		run_on("slab", "colour", NULL, sizes[i], false, &on);
+		assert_true(off.colours == 1);
+		assert_true(on.colours > 8);
+		assert_true(on.slack_bytes == off.slack_bytes && on.slack_bytes > 500);
+		assert_true(off.misses > 0.9);
+		assert_true(on.misses < 0.1);
+		/* So few lines that they fit into the sets they share, or more than the
+		 * cache has: it does not pay. */
+		run_on("slab:colour=off", "colour", "n_objects=32", sizes[i], false,
+		       &off);
+		assert_true(off.misses == 0);
+		run_on("slab", "colour", "n_objects=4096", sizes[i], false, &on);
+		assert_true(on.misses > 0.9);
+	}
+}
+
+/* Every object once in a round, whatever the order. */
+static void check_round(const char *params, uint64_t *ascents)
+{
+	struct object {
+		struct object *next;
+	};
+	struct driver d;
+	struct object *first, *at;
+	uint64_t n = 0;
+
+	*ascents = 0;
+	driver_init(&d, "colour", params, 64, 1);
+	d.run.allocator = allocator_new("glibc", &(struct allocator_env){0});
+	assert_non_null(d.run.allocator);
+	assert_int_equal(d.run.workload->setup(&d.run), 0);
+	worker_init(&d.workers[0], &d.run, 0, NULL);
+	assert_int_equal(d.run.workload->thread_setup(&d.workers[0]), 0);
+	/* The state's third word is the object touched last: the chain is walked from
+	 * there. */
+	d.run.workload->step(&d.workers[0]);
+	first = *(struct object **)((char *)d.workers[0].state + 2 * sizeof(void *));
+	at = first;
+	do {
+		*ascents += at->next > at;
+		at = at->next;
+		n++;
+	} while (at != first && n <= 1000);
+	assert_int_equal(n, 256);
+	d.run.workload->thread_teardown(&d.workers[0]);
+	d.run.workload->teardown(&d.run);
+	allocator_delete(d.run.allocator);
+	driver_finish(&(struct driver){.run.workload = &(struct workload_ops){.name = ""},
+				       .model = d.model});
+}
+
+static void touches_go_round_in_the_named_order(void **state)
+{
+	uint64_t ascents;
+
+	(void)state;
+	check_round("order=allocated", &ascents);
+	assert_true(ascents > 200);
+	check_round("order=random", &ascents);
+	assert_in_range(ascents, 90, 166);
 }
 
 int main(void)
@@ -140,6 +217,8 @@ int main(void)
 		cmocka_unit_test(pool_fails_at_the_given_rate),
 		cmocka_unit_test(ctor_with_and_without_a_cache),
 		cmocka_unit_test(colours_spread_over_sets),
+		cmocka_unit_test(slack_has_colours_by_default),
+		cmocka_unit_test(touches_go_round_in_the_named_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

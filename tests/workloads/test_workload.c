@@ -57,6 +57,21 @@ static uint64_t size_max(const struct workload_run *run)
 	return 1;
 }
 
+static void course_read(const struct workload_run *run, double *values)
+{
+	(void)run;
+	values[0] = 0;
+}
+
+static void columns_are_counted(void **state)
+{
+	(void)state;
+	assert_int_equal(workload_course_columns(workload_find("pair")), 0);
+	assert_int_equal(workload_course_columns(workload_find("page-frag")), 5);
+	assert_int_equal(workload_course_columns(workload_find("reclaim")), 7);
+	assert_true(workload_find("reclaim")->course_read != NULL);
+}
+
 static void incomplete_tables_are_refused(void **state)
 {
 	static const struct kmem_option_group groups[] = {{NULL, 0}};
@@ -101,6 +116,9 @@ static void incomplete_tables_are_refused(void **state)
 	LACKS(size_max, NULL, "lacks 'size_max'");
 	LACKS(step, NULL, "lacks 'step'");
 	LACKS(step_probed, NULL, "lacks 'step_probed'");
+	/* Columns and what fills them come together. */
+	LACKS(course[0], "free_pages", "lacks 'course_read'");
+	LACKS(course_read, course_read, "lacks 'course_read'");
 	LACKS(name, "pair", "workload 'pair' is registered twice");
 	kept = whole;
 	assert_int_equal(workload_register(&kept), 0);
@@ -171,6 +189,7 @@ int main(void)
 		cmocka_unit_test(all_are_listed_by_name),
 		cmocka_unit_test(unknown_names_are_guessed),
 		cmocka_unit_test(incomplete_tables_are_refused),
+		cmocka_unit_test(columns_are_counted),
 		cmocka_unit_test(impossible_cells_are_refused),
 		cmocka_unit_test(the_allocators_bound_is_kept),
 	};
