@@ -22,6 +22,14 @@ static const struct {
 	{"rss_bytes_idle_1s", "idle 1 s", UNIT_BYTES},
 	{"rss_bytes_idle_5s", "idle 5 s", UNIT_BYTES},
 	{"robson_bound_bytes", "Robson's bound", UNIT_BYTES},
+	{"free_in_huge_blocks_unaged_ratio", "free in 2 MiB blocks, unaged", UNIT_SHARE},
+	{"free_in_huge_blocks_ratio", "free in 2 MiB blocks", UNIT_SHARE},
+	{"unusable_index_order3_ratio", "unusable, order 3", UNIT_SHARE},
+	{"kswapd_pages", "kswapd pages", UNIT_COUNT},
+	{"direct_pages", "direct pages", UNIT_COUNT},
+	{"alloc_stalls", "stalls", UNIT_COUNT},
+	{"cache_colours", "colours", UNIT_COUNT},
+	{"modelled_l1_misses_per_touch", "L1 misses a touch, modelled", UNIT_RATIO},
 };
 
 static bool column_shown(const struct dataset *d, size_t column)
@@ -89,7 +97,8 @@ void report_memory(FILE *out, const struct dataset *d)
 	      "live bytes. Internal: (U − L) / U. External: (R − U) / R, free blocks and the "
 	      "allocator's own; below 0 where blocks are not touched. Realised: (R − L) / R at "
 	      "the end. Space ratio: max R / max L. Idle: R so long after the last "
-	      "free.</p>\n<div class=\"scroll\"><table><thead><tr><th>allocator</th>",
+	      "free. Free in 2 MiB blocks, unusable: shares of a page allocator's free memory "
+	      "(the unusable free space index). Pages and stalls: of all passes.</p>\n<div class=\"scroll\"><table><thead><tr><th>allocator</th>",
 	      out);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(columns); i++) {
 		if (shown[i])

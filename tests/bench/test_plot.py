@@ -158,7 +158,7 @@ def page_is_well_formed(folder):
 RICH = {
     "forest-glibc": ["equivalence band", "faster", "cannot tell", "kmem"],
     "forest-glibc-2": ["jemalloc", "tcmalloc"],
-    "ablation-slab": ["slab:percpu=off", "variant is slower"],
+    "ablation-slab": ["against slab", "percpu=off", "variant is slower"],
     "blocks-pair": ["Every block", "outlier", "ns per operation"],
     "memory-time-sawtooth-1-thread": ["resident, R", "usable, U", "live, L", "idle", "seconds"],
     "memory-time-ff-worst-1-thread": ["Robson: any allocator", "Robson: first fit"],
