@@ -105,23 +105,46 @@ static int draw_page(struct plotter *p, size_t plain, const struct ratios *ratio
 	return err;
 }
 
-/* Marks the next variants that have a ratio, at most a page of them, from `from` on. */
-static size_t mark_variants(const struct dataset *d, size_t plain, size_t from,
-			    const struct ratios *ratios, bool *used, size_t *marked)
+static bool has_ratio(const struct dataset *d, const struct ratios *ratios, size_t series)
 {
-	size_t s;
-
-	*marked = 0;
-	memset(used, 0, d->nr_series * sizeof(*used));
-	for (s = from; s < d->nr_series && *marked < RATIO_PAGE_PANELS; s++) {
-		bool any = false;
-
-		for (size_t c = 0; c < d->nr_cells && is_variant(d, s, plain); c++)
-			any |= ratios_at(ratios, c, s) != NULL;
-		used[s] = any;
-		*marked += any;
+	for (size_t c = 0; c < d->nr_cells; c++) {
+		if (ratios_at(ratios, c, series) != NULL)
+			return true;
 	}
-	return s;
+	return false;
+}
+
+static bool same_cells(const struct dataset *d, const struct ratios *ratios, size_t a,
+		       size_t b)
+{
+	for (size_t c = 0; c < d->nr_cells; c++) {
+		if ((ratios_at(ratios, c, a) != NULL) !=
+		    (ratios_at(ratios, c, b) != NULL))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Marks the next variants that have a ratio and are not drawn yet, at most a page of
+ * them, all measured in the same cells: otherwise their panels would be empty for the
+ * most part.
+ */
+static size_t mark_variants(const struct dataset *d, size_t plain,
+			    const struct ratios *ratios, bool *used, bool *drawn)
+{
+	size_t first = d->nr_series, marked = 0;
+
+	memset(used, 0, d->nr_series * sizeof(*used));
+	for (size_t s = 0; s < d->nr_series && marked < RATIO_PAGE_PANELS; s++) {
+		if (drawn[s] || !is_variant(d, s, plain) || !has_ratio(d, ratios, s) ||
+		    (marked > 0 && !same_cells(d, ratios, first, s)))
+			continue;
+		if (marked++ == 0)
+			first = s;
+		used[s] = drawn[s] = true;
+	}
+	return marked;
 }
 
 /* Cells from `from` on in which a marked variant has a ratio; where the next begin. */
@@ -147,16 +170,16 @@ static int draw_variants(struct plotter *p, size_t plain)
 {
 	const struct dataset *d = p->d;
 	bool *used = plot_calloc(d->nr_series, sizeof(*used));
-	size_t marked, next = 0, number = 1;
+	bool *drawn = plot_calloc(d->nr_series, sizeof(*drawn));
+	size_t number = 1;
 	struct ratios ratios;
 	int err = 0;
 
 	ratios_load(d, (int)plain, &ratios);
-	while (next < d->nr_series && err == 0) {
+	while (err == 0 && mark_variants(d, plain, &ratios, used, drawn) > 0) {
 		size_t cells[RATIO_PAGE_ROWS], nr_cells, c = 0;
 
-		next = mark_variants(d, plain, next, &ratios, used, &marked);
-		while (marked > 0 && c < d->nr_cells && err == 0) {
+		while (c < d->nr_cells && err == 0) {
 			c = take_cells(d, c, &ratios, used, cells, &nr_cells);
 			if (nr_cells > 0)
 				err = draw_page(p, plain, &ratios, cells, nr_cells, used,
@@ -164,6 +187,7 @@ static int draw_variants(struct plotter *p, size_t plain)
 		}
 	}
 	ratios_free(&ratios);
+	free(drawn);
 	free(used);
 	return err;
 }

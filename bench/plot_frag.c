@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* frag: how whole the free memory of a page allocator is after the work, as bars. */
+/*
+ * frag: how whole the free memory of a page allocator is after the work, as bars. Of
+ * page-random the report's table has it: what it frees it fills again, and next to all
+ * free memory stays whole.
+ */
 #include "bench/plot_bars.h"
 
-static const char *const workloads[] = {"page-frag", "page-random", NULL};
+static const char *const workloads[] = {"page-frag", NULL};
 
 static const struct bar_figure figures[] = {
 	{"in whole 2 MiB blocks, before ageing", "free_in_huge_blocks_unaged_ratio", NULL,

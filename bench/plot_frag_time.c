@@ -53,12 +53,9 @@ static double fragmentation(const struct timeline *t, size_t row)
 }
 
 static const struct frag_panel panels[] = {
-	{"free memory in whole blocks of 2 MiB (higher is better)", FRAG_PERCENT,
-	 huge_percent},
-	{"free memory that order 3 cannot use (lower is better)", FRAG_PERCENT,
-	 unusable_3},
-	{"free memory that order 6 cannot use (lower is better)", FRAG_PERCENT,
-	 unusable_6},
+	{"in whole blocks of 2 MiB, higher is better", FRAG_PERCENT, huge_percent},
+	{"not usable for order 3, lower is better", FRAG_PERCENT, unusable_3},
+	{"not usable for order 6, lower is better", FRAG_PERCENT, unusable_6},
 	{"fragmentation index of order 9, where no block suits", FRAG_PERCENT,
 	 fragmentation},
 };
@@ -109,7 +106,8 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 	plot_next_block(p);
 	fputs("1\n", p->table);
 	err = plot_submit(
-		p, title, "by the bytes allocated since the memory pass began",
+		p, title,
+		"shares of free memory by the bytes allocated since the memory pass began",
 		"Medians over blocks; pale band: minimum to maximum. Order n: blocks of "
 		"2ⁿ pages. HIGHMEM and per-CPU lists are left out.");
 out:

@@ -91,6 +91,9 @@ struct plot_lines {
 	const char *(*x_label)(double x, char *buf, size_t size);
 	/* Which cells it is about; NULL: all. Nothing is said of the others. */
 	bool (*concerns)(const struct plot_cell *cell);
+	/* A series with less than half of the points of the panel's longest is left out.
+	 */
+	bool leave_out_few;
 	bool short_tics; /* one or two characters each: none has to be left out */
 };
 int plot_lines_draw(struct plotter *p, const struct plot_lines *lines);

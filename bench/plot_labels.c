@@ -173,6 +173,16 @@ void dataset_block_range(const struct dataset *d, size_t *fewest, size_t *most)
 	}
 }
 
+/* Some series are marked, and others are not. */
+static bool some_are_simulated(const struct dataset *d)
+{
+	size_t marked = 0;
+
+	for (size_t s = 0; s < d->nr_series; s++)
+		marked += strstr(d->series[s].name, "(simulated)") != NULL;
+	return marked > 0 && marked < d->nr_series;
+}
+
 void dataset_caption(const struct dataset *d, char *buf, size_t size)
 {
 	const json_t *machine = dataset_context(d, 0, "machine");
@@ -207,6 +217,8 @@ void dataset_caption(const struct dataset *d, char *buf, size_t size)
 		 json_text(json_object_get(json_object_get(d->files[0], "context"),
 					   "kmembench"),
 			   "git_revision", "unknown", c, sizeof(c)),
-		 simulated ? "; memory nodes simulated" : "",
+		 !simulated		 ? ""
+		 : some_are_simulated(d) ? "; memory nodes simulated where marked"
+					 : "; memory nodes simulated",
 		 d->separate_runs ? "; allocators from separate runs" : "");
 }

@@ -52,16 +52,39 @@ static bool panel_has_line(const struct plotter *p, const struct plot_lines *l,
 	return false;
 }
 
+/* How many values of the series there are in a panel. */
+static size_t points_of(const struct plotter *p, const struct plot_lines *l,
+			const char *panel, size_t series)
+{
+	struct summary s;
+	size_t n = 0;
+
+	for (size_t c = 0; c < p->d->nr_cells; c++)
+		n += point(p, l, c, panel, series, &s);
+	return n;
+}
+
+/* Is it worth a line beside the others of the panel? Few points among many belong to an
+ * ablation, which has a picture of its own. */
+static bool in_panel(const struct plotter *p, const struct plot_lines *l,
+		     const char *panel, size_t series)
+{
+	size_t most = 0, n = points_of(p, l, panel, series);
+
+	for (size_t s = 0; l->leave_out_few && s < p->d->nr_series; s++) {
+		size_t other = points_of(p, l, panel, s);
+
+		most = other > most ? other : most;
+	}
+	return n > 0 && 2 * n >= most;
+}
+
 static bool used_on_page(const struct plotter *p, const struct lines_page *page,
 			 size_t series)
 {
-	struct summary s;
-
 	for (size_t i = 0; i < page->nr_panels; i++) {
-		for (size_t c = 0; c < p->d->nr_cells; c++) {
-			if (point(p, page->lines, c, page->panel[i], series, &s))
-				return true;
-		}
+		if (in_panel(p, page->lines, page->panel[i], series))
+			return true;
 	}
 	return false;
 }
@@ -74,7 +97,9 @@ static void write_points(struct plotter *p, const struct lines_page *page,
 
 	for (size_t i = 0; i < page->nr_panels; i++) {
 		for (size_t n = 0; n < p->d->nr_series; n++) {
-			for (size_t c = 0; used[n] && c < p->d->nr_cells; c++) {
+			bool drawn = used[n] && in_panel(p, l, page->panel[i], n);
+
+			for (size_t c = 0; drawn && c < p->d->nr_cells; c++) {
 				struct summary s;
 
 				if (!point(p, l, c, page->panel[i], n, &s))

@@ -47,6 +47,7 @@ static const struct plot_lines lines = {
 	.x_label = order_label,
 	.concerns = plot_cell_of_pages,
 	.short_tics = true,
+	.leave_out_few = true,
 };
 
 static int draw(struct plotter *p)

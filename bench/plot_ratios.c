@@ -168,7 +168,27 @@ static size_t write_ratios(struct plotter *p, const struct ratio_page *page,
 	return written;
 }
 
-/* Rows: panel, "3 faster, 1 slower, 0 same, 2 cannot tell" of these rows. */
+static void write_tally(struct plotter *p, size_t panel, const size_t *n)
+{
+	static const char *const names[NR_VERDICTS] = {
+		[VERDICT_FASTER] = "faster",
+		[VERDICT_SLOWER] = "slower",
+		[VERDICT_SAME] = "same",
+		[VERDICT_CANNOT_TELL] = "open",
+	};
+	const char *separator = "";
+
+	fprintf(p->table, "%zu\t", panel);
+	for (size_t v = 0; v < NR_VERDICTS; v++) {
+		if (n[v] == 0)
+			continue;
+		fprintf(p->table, "%s%zu %s", separator, n[v], names[v]);
+		separator = ", ";
+	}
+	fputs(*separator == '\0' ? "-\n" : "\n", p->table);
+}
+
+/* Rows: panel, "3 faster, 1 slower, 2 open" of these rows. */
 static void write_tallies(struct plotter *p, const struct ratio_page *page)
 {
 	for (size_t s = 0; s < p->d->nr_series; s++) {
@@ -183,9 +203,7 @@ static void write_tallies(struct plotter *p, const struct ratio_page *page)
 			if (row != NULL)
 				n[row->verdict]++;
 		}
-		fprintf(p->table, "%zu\t%zu faster, %zu slower, %zu same, %zu open\n",
-			plot_series_number(page->used, s), n[VERDICT_FASTER],
-			n[VERDICT_SLOWER], n[VERDICT_SAME], n[VERDICT_CANNOT_TELL]);
+		write_tally(p, plot_series_number(page->used, s), n);
 	}
 }
 

@@ -16,7 +16,7 @@ array TALLY[10]
 stats DATA index 3 using (TALLY[int($1)] = strcol(2), 1) nooutput
 HEIGHT = 22 * NR_ROWS + 230
 HEIGHT = HEIGHT < 380 ? 380 : HEIGHT
-WIDTH = PANELS > 3 ? 1400 : 1200
+WIDTH = PANELS > 3 ? 1500 : 1200
 load FOLDER."common.gp"
 LOW = 0.9; HIGH = 1.1; BAND = 1.015
 stats DATA index 4 using (LOW = $1, HIGH = $2, BAND = $3, 1) nooutput

@@ -11,17 +11,18 @@ HEIGHT = PANELS * 225 + 190
 HEIGHT = HEIGHT < 460 ? 460 : HEIGHT
 load ARG0[1:strlen(ARG0) - strlen("reclaim-time.gp")]."common.gp"
 
-stats DATA index 1 using 3 nooutput
-T_MAX = STATS_max
-stats DATA index 1 using 4 nooutput
-FREE_MAX = STATS_max
-stats DATA index 1 using 7 nooutput
-FREE_MAX = STATS_max > FREE_MAX ? STATS_max : FREE_MAX
-stats DATA index 1 using 8 nooutput
-TAKEN_MAX = STATS_max
-stats DATA index 1 using 9 nooutput
-TAKEN_MAX = STATS_max > TAKEN_MAX ? STATS_max : TAKEN_MAX
-TAKEN_MAX = TAKEN_MAX > 0 ? TAKEN_MAX : 1
+# As long as the longest of the first blocks: those that were held up by others of the
+# machine's work would press it into a corner.
+stats DATA index 1 using ($2 == 1 ? $3 : NaN) nooutput
+T_MAX = STATS_max > 0 ? STATS_max : 1
+stats DATA index 1 using ($3 <= T_MAX ? ($8 > $9 ? $8 : $9) : NaN) nooutput
+TAKEN_MAX = STATS_max > 0 ? STATS_max : 1
+# Marks differ by variant, and so does the axis.
+array FREE_MAX[100]
+do for [p = 1:PANELS] {
+    stats DATA index 1 using ($1 == p && $3 <= T_MAX ? ($4 > $7 ? $4 : $7) : NaN) nooutput
+    FREE_MAX[p] = STATS_max
+}
 
 KEYS = 6
 KEY_TEXT[1] = "free pages"; KEY_TEXT[2] = "high"; KEY_TEXT[3] = "low"; KEY_TEXT[4] = "min"
@@ -31,7 +32,7 @@ set linetype 202 lc rgb "#009e73" lw 1.5 dashtype 4 pt -1
 set linetype 203 lc rgb "#e69f00" lw 1.5 dashtype 2 pt -1
 set linetype 204 lc rgb "#b00020" lw 1.5 dashtype 3 pt -1
 set linetype 205 lc rgb "#0072b2" lw 2.2 pt -1
-set linetype 206 lc rgb "#cc3311" lw 2.2 dashtype 2 pt -1
+set linetype 206 lc rgb "#cc3311" lw 2.2 pt -1
 do for [i = 1:6] { KEY_TYPE[i] = 200 + i }
 @set_own_key
 
@@ -53,7 +54,7 @@ do for [p = 1:PANELS] {
         set label 1 NAME at graph 0, screen panel_top(q) + px(12) left textcolor rgb TEXT
         BELOW = p == PANELS ? "seconds since the memory pass began" : ""
         set xlabel BELOW
-        MAX = side == 1 ? FREE_MAX : TAKEN_MAX
+        MAX = side == 1 ? FREE_MAX[p] : TAKEN_MAX
         set yrange [0:MAX * 1.06]
         STEP = nice(MAX)
         set ytics ()

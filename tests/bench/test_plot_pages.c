@@ -326,7 +326,7 @@ static void simulated_machines_are_apart_and_marked(void **state)
 	assert_holds(block_of(table, 2), "1\t1\t1.5\t1.5\t1.5\t1\t0\t");
 	free(table);
 	table = read_text(drawn.dir, "ablation-buddy.svg");
-	assert_holds(table, "memory nodes simulated");
+	assert_holds(table, "memory nodes simulated where marked");
 	free(table);
 	drawn_free(&drawn);
 	dataset_free(d);
