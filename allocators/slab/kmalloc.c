@@ -74,10 +74,12 @@ static struct kmem_cache *create_general_cache(uint32_t size, bool dma)
 	unsigned int flags = dma ? SLAB_CACHE_DMA : 0;
 	char name[SLAB_NAME_MAX];
 
-	if (slab_config.debug)
-		flags |= SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER;
+	flags |= slab_debug_flags(slab_config.debug);
 	if (size <= SLAB_DESC_MAX_BYTES)
 		flags |= SLAB_DESC_ON_SLAB;
+	/* Between powers of two colours would hide where objects start. */
+	if (size & (size - 1))
+		flags |= SLAB_EXACT;
 	snprintf(name, sizeof(name), dma ? "size-%u(DMA)" : "size-%u", size);
 	return slab_cache_new(name, size, size & -size, flags, NULL, NULL);
 }
@@ -108,9 +110,9 @@ int kmalloc_init(void)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(small_class); i++)
-		kmalloc_small_id[i] = kmalloc_caches[small_class[i]]->mag.out;
+		kmalloc_small_id[i] = kmalloc_caches[small_class[i]]->hit_out;
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(large_class); i++)
-		kmalloc_large_id[i] = kmalloc_caches[large_class[i]]->mag.out;
+		kmalloc_large_id[i] = kmalloc_caches[large_class[i]]->hit_out;
 	return 0;
 }
 
@@ -175,7 +177,11 @@ static void *kmalloc_large(size_t size, gfp_t gfp, int nid)
 		page = alloc_pages(gfp, get_order(size));
 	else
 		page = alloc_pages_node(nid, gfp, get_order(size));
-	return page ? page_address(page) : NULL;
+	if (!page)
+		return NULL;
+	if (slab_hardened())
+		slab_mark_large(page_address(page));
+	return page_address(page);
 }
 
 /* Order of the block of pages that starts at addr; -1 when none does. */
@@ -209,6 +215,12 @@ KMEM_NOINLINE void *kmalloc_slow(size_t size, gfp_t gfp, int nid, const void *ca
 	}
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return kmalloc_large(size, gfp, nid);
+	if (slab_hardened() && !(gfp & SLAB_GFP_SLOW) && nid == NUMA_NO_NODE) {
+		void *object = slab_hardened_alloc(size);
+
+		if (object)
+			return object;
+	}
 	cache = kmalloc_cache_of(size, gfp);
 	if (KMEM_UNLIKELY(!cache)) {
 		kmem_error(
@@ -240,6 +252,17 @@ void kfree(void *object)
 	kfree_fast(object);
 }
 
+/* As good as a free's hit path knows it; exact where that does not look. */
+static bool starts_object(const struct page *page, const void *addr)
+{
+	size_t id = slab_id_of(addr);
+
+	if (slab_hardened())
+		return slab_mark_live(addr);
+	return id != 0 ? slab_starts_object(id, addr)
+		       : slab_index(page->slab_cache, page->slab, addr) >= 0;
+}
+
 size_t ksize(const void *object)
 {
 	int order;
@@ -249,13 +272,18 @@ size_t ksize(const void *object)
 	if (virt_addr_valid(object)) {
 		struct page *page = virt_to_page(object);
 
-		if (atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab)
-			return page->slab_cache->object_size;
-		order = large_order(object);
+		if (atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab) {
+			if (KMEM_LIKELY(starts_object(page, object)))
+				return page->slab_cache->object_size;
+			slab_report_bad_size(object);
+			return 0;
+		}
+		order = slab_hardened() && !slab_mark_live(object) ? -1
+								   : large_order(object);
 		if (order >= 0)
 			return PAGE_SIZE << order;
 	}
-	kmem_bug("ksize of %p, which kmalloc did not return", object);
+	slab_report_bad_size(object);
 	return 0;
 }
 

@@ -63,22 +63,24 @@
  * ends. cache_cache, the cache of caches, is a static object that describes
  * itself; all others come from it.
  *
- * What misuse is caught. Always, at the call: a pointer outside the managed
- * memory, into no slab, into a slab of another cache (kmem_cache_free), or
- * misaligned for its cache; for general caches of a power of two, whose objects are
- * aligned to their size, that is every pointer into the middle of an object, for those
- * of classes=four in between only what is not a multiple of 16 or more. When the
- * object reaches its slab, that is at the flush of an array and the depot, or
- * at once with percpu=off: every pointer that is not the start of an object
- * (also at once wherever a free takes the slow path), and an object that is
- * free on the slab already (double free). Until then a
- * second free of an object that still lies on an array is not noticed, except by
- * slab_check(), and the object may be handed out twice. With SLAB_RED_ZONE, SLAB_POISON
- * or SLAB_STORE_USER a cache has no arrays and no depot, and everything is caught at the
- * call: double frees, writes past either end (red zone; at the free), writes after the
- * free (poison; at the next allocation of the object), with the last caller (store user).
- * A damaged object is reported and never used again. A plain access after the free is not
- * seen by any of these.
+ * What misuse is caught, by default: at the call, a free of an address outside the
+ * managed memory, in no slab, in a slab of another cache (kmem_cache_free), and of one
+ * where no object starts. The last is exact for the general caches between two powers of
+ * two and for all caches without colours (slab_grid.h); elsewhere an address passes that
+ * is as aligned as an object: for the general caches of powers of two only in the slab's
+ * descriptor or slack, for others in the middle of an object too. The rest, a double free
+ * or what passed above, is found when the address reaches its slab, at a flush past the
+ * depots; until then it lies on an array or in a depot and may be handed out, a second
+ * time. slab_check() finds it there. Free objects hold no pointers of ours, so there is
+ * none to overwrite: arrays and depots are apart from all objects, chains are numbers in
+ * the descriptor, and one that leads out of its slab is reported, the slab withdrawn.
+ *
+ * With hardened=on every double free and every free of what is no object is caught at the
+ * call (slab_harden.c). With SLAB_RED_ZONE, SLAB_POISON or SLAB_STORE_USER, or the option
+ * debug, a cache has no arrays and no depot, and caught are: double frees, at the call;
+ * writes past either end (red zone; at the free), writes after the free (poison; at the
+ * next allocation of the object), all with the last caller (store user). A damaged object
+ * is reported and never used again. A read after the free is not seen by any of these.
  *
  * Fork and start-up. Nothing works before kmem_cache_init(). With the
  * private backing a child has its own copy of everything. It is whole if no other
@@ -242,7 +244,8 @@ KMEM_NOINLINE void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid
 {
 	void *object;
 
-	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW) && nid == NUMA_NO_NODE)) {
+	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW) && nid == NUMA_NO_NODE &&
+			!slab_hardened())) {
 		object = magazine_pop_exchanged(cache->mag.out);
 		if (object)
 			return object;
@@ -257,6 +260,8 @@ KMEM_NOINLINE void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid
 		if (KMEM_UNLIKELY(cache->debug))
 			object = slab_debug_alloc(cache, object, caller);
 	} while (!object);
+	if (slab_hardened())
+		slab_mark_object(cache, object);
 	if (gfp & __GFP_ZERO)
 		memset(object, 0, cache->object_size);
 	return object;
@@ -277,7 +282,7 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
 {
 	size_t got = 0;
 
-	if (KMEM_UNLIKELY((gfp & SLAB_GFP_SLOW) || cache->debug)) {
+	if (KMEM_UNLIKELY((gfp & SLAB_GFP_SLOW) || cache->debug || slab_hardened())) {
 		while (got < n) {
 			objects[got] = slab_alloc_slow(cache, gfp, NUMA_NO_NODE,
 						       __builtin_return_address(0));
@@ -303,53 +308,8 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
 
 /* --- free --- */
 
-static const char *cache_or_kfree(const struct kmem_cache *cache, char *buf, size_t size)
-{
-	if (!cache)
-		return "kfree";
-	snprintf(buf, size, "cache '%s'", cache->name);
-	return buf;
-}
-
-/* The slab that a free of this address concerns, after every check that can be
- * made without a lock; NULL after a report, or after a large block was freed. */
-static KMEM_NOINLINE struct slab *slab_free_lookup(struct kmem_cache **cachep,
-						   void *object)
-{
-	struct kmem_cache *cache = *cachep;
-	struct page *page = virt_to_page(object);
-	struct slab *slab;
-	char who[SLAB_NAME_MAX + 16];
-
-	if (!virt_addr_valid(object)) {
-		kmem_bug("%s: free of %p, which is outside the managed memory",
-			 cache_or_kfree(cache, who, sizeof(who)), object);
-		return NULL;
-	}
-	if (!(atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab)) {
-		if (!cache && kmalloc_large_free(object))
-			return NULL;
-		kmem_bug("%s: free of %p, which is in no slab",
-			 cache_or_kfree(cache, who, sizeof(who)), object);
-		return NULL;
-	}
-	if (cache && page->slab_cache != cache) {
-		kmem_bug("cache '%s': free of %p, which belongs to cache '%s'",
-			 cache->name, object, page->slab_cache->name);
-		return NULL;
-	}
-	cache = page->slab_cache;
-	slab = page->slab;
-	if (slab_index(cache, slab, object) < 0) {
-		slab_report_not_object(cache, slab, object);
-		return NULL;
-	}
-	*cachep = cache;
-	return slab;
-}
-
 /* Makes room on a full array: its newest objects and this one go to the depot. */
-static void slab_flush(struct kmem_cache *cache, void *object)
+void slab_flush(struct kmem_cache *cache, void *object)
 {
 	void *objects[SLAB_BATCH_MAX + 1];
 	size_t n = 0;
@@ -375,7 +335,8 @@ KMEM_NOINLINE void slab_free_slow(struct kmem_cache *cache, void *object,
 
 	if (!object)
 		return;
-	slab = slab_free_lookup(&cache, object);
+	slab = slab_hardened() ? slab_free_marked(&cache, object)
+			       : slab_free_lookup(&cache, object);
 	if (!slab)
 		return;
 	if (cache->debug)
@@ -407,12 +368,9 @@ static size_t plain_run(const struct kmem_cache *cache, size_t n, void *const *o
 {
 	size_t i;
 
-	if (!cache || cache->debug || slab_nr_nodes > 1)
-		return 0;
-	for (i = 0; i < n && i < SLAB_BATCH_MAX; i++) {
-		if (((uint32_t)(uintptr_t)objects[i] & cache->free_mask) != 0 ||
-		    !virt_addr_valid(objects[i]) ||
-		    virt_to_page(objects[i])->slab_cache != cache)
+	for (i = 0; cache && cache->page_id != 0 && i < n && i < SLAB_BATCH_MAX; i++) {
+		if (slab_id_of(objects[i]) != cache->page_id ||
+		    !slab_starts_object(cache->page_id, objects[i]))
 			break;
 	}
 	return i;

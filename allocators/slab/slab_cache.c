@@ -14,7 +14,8 @@
 #include <string.h>
 
 struct slab_config slab_config;
-uint32_t slab_free_mask[MAGAZINE_NR];
+struct slab_grids slab_grids;
+struct kmem_cache *slab_id_caches[MAGAZINE_NR];
 struct slab_pages slab_pages;
 unsigned int slab_nr_nodes;
 struct list_head slab_cache_chain = {&slab_cache_chain, &slab_cache_chain};
@@ -156,6 +157,10 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 		colour_off = 0;
 	else if (colour_off == 0)
 		colour_off = KMEM_CACHELINE;
+	if (flags & SLAB_EXACT)
+		colour_off = 0;
+	if (slab_hardened() && align < SLAB_MARK_BYTES)
+		align = SLAB_MARK_BYTES;
 	if (slab_config.descriptors == SLAB_DESCRIPTORS_ON)
 		flags |= SLAB_DESC_ON_SLAB;
 	else if (slab_config.descriptors == SLAB_DESCRIPTORS_OFF)
@@ -184,7 +189,6 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 		cache->slabp_cache = kmalloc_cache_of(g->desc_bytes, 0);
 	if (cache_init_percpu(cache) != 0)
 		return -ENOMEM;
-	cache->free_mask = (uint32_t)g->align - 1;
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
 		slab_list3_init(cache, (int)nid);
 	return 0;
@@ -204,7 +208,17 @@ static struct kmem_cache *find_cache(const char *name)
 /* Lets frees of the cache's objects take the hit path. */
 static void open_hit_path(struct kmem_cache *cache)
 {
-	slab_free_mask[cache->mag.in] = cache->free_mask;
+	struct slab_grid grid;
+
+	if (cache->mag.in == 0)
+		return;
+	slab_id_caches[cache->mag.in] = cache;
+	slab_grid_of(&grid, &cache->geometry);
+	slab_grids.mask[cache->mag.in] = grid.mask;
+	slab_grids.reciprocal[cache->mag.in] = grid.reciprocal;
+	if (slab_hardened())
+		return;
+	cache->hit_out = cache->mag.out;
 	cache->page_id = slab_nr_nodes == 1 ? cache->mag.in : 0;
 }
 
@@ -277,7 +291,7 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 
 	if (check_create(name, size, align, flags) == 0) {
 		if (slab_config.debug)
-			flags |= SLAB_DEBUG_FLAGS;
+			flags |= slab_debug_flags(slab_config.debug);
 		cache = slab_cache_new(name, size, align, flags, ctor, dtor);
 	}
 	if (!cache && (flags & SLAB_PANIC)) {
@@ -418,6 +432,8 @@ static int bootstrap(void)
 				  kmem_nr_frames);
 	slab_pages.base = kmem_direct_base;
 	slab_pages.nr_frames = kmem_nr_frames;
+	if (slab_config.hardened && slab_marks_init() != 0)
+		return -ENOMEM;
 	memset(&cache_cache, 0, sizeof(cache_cache));
 	if (cache_setup(&cache_cache.cache, "kmem_cache", size, KMEM_CACHELINE, flags,
 			NULL, NULL) != 0)
@@ -486,6 +502,7 @@ void kmem_cache_exit(void)
 	kmalloc_exit();
 	if (slab_pages.page_id)
 		os_unmap(slab_pages.page_id, kmem_nr_frames);
+	slab_marks_exit();
 	slab_pages = (struct slab_pages){.page_id = NULL};
 	slab_nr_nodes = 0;
 }

@@ -56,6 +56,24 @@ static const char *last_user(const struct kmem_cache *cache, const char *object,
 	return buf;
 }
 
+/* In the order of the names in slab_info.c, which are the letters of the kernel's
+ * slub_debug. */
+unsigned int slab_debug_flags(int debug)
+{
+	static const unsigned int flags[] = {
+		0,
+		SLAB_DEBUG_FLAGS,
+		SLAB_RED_ZONE,
+		SLAB_POISON,
+		SLAB_STORE_USER,
+		SLAB_RED_ZONE | SLAB_POISON,
+		SLAB_RED_ZONE | SLAB_STORE_USER,
+		SLAB_POISON | SLAB_STORE_USER,
+	};
+
+	return flags[debug];
+}
+
 void slab_debug_init_object(const struct kmem_cache *cache, char *object)
 {
 	set_red_zones(cache, object, RED_INACTIVE);
@@ -204,23 +222,51 @@ void slab_report_double_free(const struct kmem_cache *cache, const void *object)
 		 last_user(cache, object, user, sizeof(user)));
 }
 
+/* call: "free" or "ksize". addr is in no object's first byte. */
+static void report_not_object(const struct kmem_cache *cache, const struct slab *slab,
+			      const void *addr, const char *call)
+{
+	ptrdiff_t offset = (const char *)addr - slab->s_mem;
+	const char *object;
+	char user[40];
+
+	if (offset < 0 || (size_t)offset >= (size_t)cache->num * cache->stride) {
+		kmem_bug(
+			"cache '%s': %s of %p, which is in the slab at %p but in no object",
+			cache->name, call, addr, (void *)slab->s_mem);
+		return;
+	}
+	object = slab->s_mem + offset - (size_t)offset % cache->stride;
+	kmem_bug("cache '%s': %s of %p, which lies %zu bytes inside object %p%s",
+		 cache->name, call, addr, (size_t)offset % cache->stride,
+		 (const void *)object, last_user(cache, object, user, sizeof(user)));
+}
+
 void slab_report_not_object(const struct kmem_cache *cache, const struct slab *slab,
 			    const void *addr)
 {
-	ptrdiff_t offset = slab ? (const char *)addr - slab->s_mem : -1;
-
-	if (!slab) {
+	if (slab)
+		report_not_object(cache, slab, addr, "free");
+	else
 		kmem_bug("cache '%s': free of %p, which is in no slab of it", cache->name,
 			 addr);
+}
+
+void slab_report_bad_size(const void *addr)
+{
+	struct page *page = virt_to_page(addr);
+	const struct kmem_cache *cache;
+	char user[40];
+
+	if (!virt_addr_valid(addr) ||
+	    !(atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_slab)) {
+		kmem_bug("ksize of %p, which kmalloc did not return", addr);
 		return;
 	}
-	if (offset < 0 || (size_t)offset >= (size_t)cache->num * cache->stride) {
-		kmem_bug(
-			"cache '%s': free of %p, which is in the slab at %p but in no object",
-			cache->name, addr, (void *)slab->s_mem);
-		return;
-	}
-	kmem_bug("cache '%s': free of %p, which lies %zu bytes inside object %p",
-		 cache->name, addr, (size_t)offset % cache->stride,
-		 (void *)(slab->s_mem + offset - (size_t)offset % cache->stride));
+	cache = page->slab_cache;
+	if (slab_index(cache, page->slab, addr) < 0)
+		report_not_object(cache, page->slab, addr, "ksize");
+	else
+		kmem_bug("cache '%s': ksize of the free object %p%s", cache->name, addr,
+			 last_user(cache, addr, user, sizeof(user)));
 }

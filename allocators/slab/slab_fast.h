@@ -18,7 +18,7 @@
 static KMEM_ALWAYS_INLINE void *kmem_cache_alloc_fast(struct kmem_cache *cache, gfp_t gfp)
 {
 	if (KMEM_LIKELY(!(gfp & SLAB_GFP_SLOW))) {
-		void *object = magazine_pop_hit(cache->mag.out);
+		void *object = magazine_pop_hit(cache->hit_out);
 
 		if (KMEM_LIKELY(object != NULL))
 			return object;

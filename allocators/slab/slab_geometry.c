@@ -91,6 +91,24 @@ static size_t natural_align(size_t size, size_t align, unsigned int flags)
 	return align > result ? align : result;
 }
 
+/* Objects before or behind the descriptor. */
+static void place_parts(struct slab_geometry *g)
+{
+	size_t bytes = PAGE_SIZE << g->gfporder, objects = g->num * g->stride;
+
+	g->first = g->mgmt;
+	g->desc = 0;
+	if (g->colours > 1)
+		return;
+	g->first = 0;
+	if (g->off_slab)
+		return;
+	/* In one cache line where there is room. */
+	g->desc = (bytes - g->desc_bytes) & ~(sizeof(struct slab) - 1);
+	if (g->desc < objects)
+		g->desc = (bytes - g->desc_bytes) & ~(_Alignof(struct slab) - 1);
+}
+
 int slab_geometry_compute(struct slab_geometry *g, size_t size, size_t align,
 			  unsigned int flags, size_t colour_off)
 {
@@ -130,5 +148,6 @@ int slab_geometry_compute(struct slab_geometry *g, size_t size, size_t align,
 	g->slack = (PAGE_SIZE << g->gfporder) - p.mgmt - p.num * g->stride;
 	g->colour_off = colour_off > g->align ? colour_off : g->align;
 	g->colours = colour_off ? (unsigned int)(g->slack / g->colour_off) + 1 : 1;
+	place_parts(g);
 	return 0;
 }

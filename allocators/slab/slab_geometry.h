@@ -7,6 +7,10 @@
  *   | colour | struct slab | bufctl[num] | pad | object 0 | object 1 | .. | slack |
  *   '- colour_next * colour_off -'             '- s_mem
  *
+ *   the same without colours: the first object on the slab's start, see slab_grid.h
+ *   | object 0 | object 1 | .................. | slack | struct slab | bufctl[num] |
+ *   '- s_mem
+ *
  *   descriptor off the slab (it lies in a general cache)
  *   | colour | object 0 | object 1 | .................................. | slack |
  *            '- s_mem
@@ -32,6 +36,8 @@ typedef uint16_t kmem_bufctl_t;
 #define SLAB_DESC_ON_SLAB 0x80000000u
 /* The same for a variant: off the slab, where SLAB_DESC_MAX_BYTES allows it. */
 #define SLAB_DESC_OFF_SLAB 0x40000000u
+/* No colours, so that a free can tell every object's start: slab_grid.h. */
+#define SLAB_EXACT 0x20000000u
 
 /*
  * Off-slab descriptors come from the general caches, whose slabs of at most
@@ -54,7 +60,9 @@ struct slab_geometry {
 	size_t left_pad;   /* stride's bytes before the object; multiple of align */
 	size_t redzone;	   /* offset of the word behind the object; 0: none */
 	size_t user;	   /* offset of the last-user word; 0: none */
-	size_t mgmt;	   /* bytes from the colour to the first stride */
+	size_t mgmt;	   /* descriptor's bytes before the objects, padded to align */
+	size_t first;	   /* from the colour to the first stride */
+	size_t desc;	   /* from the colour to the descriptor that lies on the slab */
 	size_t desc_bytes; /* of struct slab with its bufctl array */
 	size_t colour_off;
 	size_t slack; /* unused bytes of one slab, which colours share */

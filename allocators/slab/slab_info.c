@@ -10,7 +10,8 @@
 static const char *const class_names[] = {"auto", "pow2", "linux", "four", NULL};
 static const char *const magazine_names[] = {"auto", "one", "two", NULL};
 static const char *const descriptor_names[] = {"auto", "on", "off", NULL};
-static const char *const debug_names[] = {"off", "on", NULL};
+static const char *const debug_names[] = {"off", "on", "z",  "p", "u",
+					  "zp",	 "zu", "pu", NULL};
 
 const struct kmem_option slab_options[] = {
 	{.name = "percpu",
@@ -75,8 +76,19 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, debug),
 	 .initial = "off",
 	 .choices = debug_names,
-	 .help = "red zones, poison and last user on every cache: finds errors, many times "
-		 "slower"},
+	 .help = "on: red zones (z), poison (p) and last user (u) on every cache, or some of "
+		 "these; finds what writes where it must not, many times slower"},
+	{.name = "hardened",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct slab_config, hardened),
+	 .initial = "off",
+	 .help = "every double free and every invalid free is caught at the call; costs an "
+		 "atomic step a free, and a byte for 16"},
+	{.name = "shuffle",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct slab_config, shuffle),
+	 .initial = "off",
+	 .help = "the objects of a new slab are handed out in random order, not by address"},
 	KMEM_OPTION_END,
 };
 
@@ -361,6 +373,24 @@ static int check_node(struct kmem_cache *cache, struct kmem_list3 *l3)
 	return 0;
 }
 
+/* hardened=on, while objects on arrays are BUFCTL_BUSY. */
+static int check_marks(const struct kmem_cache *cache, struct kmem_list3 *l3)
+{
+	struct list_head *lists[] = {&l3->slabs_partial, &l3->slabs_full,
+				     &l3->slabs_free};
+	struct slab *slab;
+
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(lists); i++) {
+		list_for_each_entry (slab, lists[i], list) {
+			int err = slab_marks_check(cache, slab);
+
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
 /* Everything that is free and on no slab's chain: depots and per-CPU arrays. */
 static int check_cached_objects(struct kmem_cache *cache)
 {
@@ -373,6 +403,10 @@ static int check_cached_objects(struct kmem_cache *cache)
 			check_cached_object(l3->depot[i], &check);
 	}
 	magazine_walk(&cache->mag, check_cached_object, &check);
+	for (unsigned int nid = 0; nid < slab_nr_nodes && slab_hardened(); nid++) {
+		if (check.err == 0)
+			check.err = check_marks(cache, &cache->node[nid]);
+	}
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
 		unmark_slabs(&cache->node[nid].slabs_partial, cache->num);
 		unmark_slabs(&cache->node[nid].slabs_full, cache->num);

@@ -9,6 +9,7 @@
 #include "allocators/os/magazine_fast.h"
 #include "allocators/os/spinlock.h"
 #include "allocators/slab/slab_geometry.h"
+#include "allocators/slab/slab_harden.h"
 #include "allocators/slab/slab_list.h"
 #include "allocators/slab/slab_pages.h"
 
@@ -61,11 +62,10 @@ struct kmem_list3 {
 struct kmem_cache {
 	/* --- hit path: constant after creation, one line --- */
 	struct magazines mag; /* numbers 0: none */
-	/* Address bits that are zero in every object. */
-	uint32_t free_mask;
 	/* What page_id says of its pages: mag.in, or 0 where no free may take the hit
-	 * path (debugging, several nodes). */
+	 * path (debugging, several nodes, hardened=on). */
 	uint8_t page_id;
+	uint8_t hit_out; /* mag.out, or 0 where no allocation may (hardened=on) */
 	uint32_t object_size;
 	uint32_t stride;
 	uint64_t reciprocal; /* 2^64 / stride, rounded up: division by multiplication */
@@ -123,12 +123,20 @@ void slab_list3_init(struct kmem_cache *cache, int nid);
 void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid, const void *caller);
 /* cache NULL: whichever owns the object, large blocks included (kfree). */
 void slab_free_slow(struct kmem_cache *cache, void *object, const void *caller);
+/* The slab of the object that is freed, *cachep its cache; NULL: there is nothing more to
+ * do, after a report or for a large block. slab_free_check.c; the second: hardened=on. */
+struct slab *slab_free_lookup(struct kmem_cache **cachep, void *object);
+struct slab *slab_free_marked(struct kmem_cache **cachep, void *object);
+/* Puts an object onto this CPU's array, which was full, or onto its slab. */
+void slab_flush(struct kmem_cache *cache, void *object);
 
 /* --- slab_debug.c: red zones, poison, reports --- */
 void slab_debug_init_object(const struct kmem_cache *cache, char *object);
 void *slab_debug_alloc(struct kmem_cache *cache, void *object, const void *caller);
 void slab_debug_free(struct kmem_cache *cache, struct slab *slab, void *object,
 		     const void *caller);
+/* SLAB_* for the option debug. */
+unsigned int slab_debug_flags(int debug);
 /* Checks a free object's patterns without repair; false after a report to `text`. */
 bool slab_debug_check_free(const struct kmem_cache *cache, const char *object, char *text,
 			   size_t size);
@@ -137,6 +145,8 @@ bool slab_debug_check_active(const struct kmem_cache *cache, const char *object,
 void slab_report_double_free(const struct kmem_cache *cache, const void *object);
 void slab_report_not_object(const struct kmem_cache *cache, const struct slab *slab,
 			    const void *addr);
+/* What ksize() refuses. */
+void slab_report_bad_size(const void *addr);
 
 /* --- slab_cache.c --- */
 struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,

@@ -86,19 +86,25 @@ static size_t slab_destroy_list(struct kmem_cache *cache, struct list_head *dead
 	return n;
 }
 
-/* Constructs every object and chains them in address order. */
+/* Constructs every object and chains them, those first that share a page with the
+ * descriptor: of a slab of several pages that is used a little, fewer are touched. */
 static void slab_init_objects(struct kmem_cache *cache, struct slab *slab)
 {
-	for (unsigned int i = 0; i < cache->num; i++) {
+	unsigned int num = cache->num;
+	bool down = cache->geometry.desc != 0;
+
+	for (unsigned int i = 0; i < num; i++) {
 		if (cache->ctor)
 			cache->ctor(slab_object(cache, slab, i));
 		if (cache->debug)
 			slab_debug_init_object(cache, slab_object(cache, slab, i));
-		slab->bufctl[i] = (kmem_bufctl_t)(i + 1);
+		slab->bufctl[i] = (kmem_bufctl_t)(down ? i - 1 : i + 1);
 	}
-	slab->bufctl[cache->num - 1] = BUFCTL_END;
-	slab->free = 0;
+	slab->bufctl[down ? 0 : num - 1] = BUFCTL_END;
+	slab->free = (kmem_bufctl_t)(down ? num - 1 : 0);
 	slab->inuse = 0;
+	if (slab_config.shuffle)
+		slab_shuffle(cache, slab);
 }
 
 /* The next colour of the node, in steps of colour_off. */
@@ -138,9 +144,9 @@ int slab_grow(struct kmem_cache *cache, gfp_t gfp, int nid)
 			return -1;
 		}
 	} else {
-		slab = (struct slab *)start;
+		slab = (struct slab *)(start + cache->geometry.desc);
 	}
-	slab->s_mem = start + cache->geometry.mgmt + cache->geometry.left_pad;
+	slab->s_mem = start + cache->geometry.first + cache->geometry.left_pad;
 	slab->nid = (uint16_t)nid;
 	slab->colour = colour;
 	mark_pages(cache, slab, page, true);
@@ -164,7 +170,7 @@ static size_t slab_take(struct kmem_cache *cache, struct slab *slab, size_t n, v
 {
 	size_t got = 0;
 
-	while (got < n && slab->free != BUFCTL_END) {
+	while (got < n && slab->free < cache->num) {
 		kmem_bufctl_t index = slab->free;
 
 		slab->free = slab->bufctl[index];
@@ -176,8 +182,19 @@ static size_t slab_take(struct kmem_cache *cache, struct slab *slab, size_t n, v
 	return got;
 }
 
+/* The chain leads out of the slab: somebody has written over the descriptor. What is left
+ * on the slab counts as live for ever. Under list_lock. */
+static void slab_withdraw(struct kmem_cache *cache, struct kmem_list3 *l3,
+			  struct slab *slab)
+{
+	l3->free_objects -= cache->num - slab->inuse;
+	slab->inuse = (uint16_t)cache->num;
+	slab->free = BUFCTL_END;
+}
+
+/* *damaged: a slab that was withdrawn and is to be reported, without the lock. */
 static size_t slabs_take(struct kmem_cache *cache, struct kmem_list3 *l3, size_t n,
-			 void **out)
+			 void **out, struct slab **damaged)
 {
 	size_t got = 0;
 
@@ -194,6 +211,10 @@ static size_t slabs_take(struct kmem_cache *cache, struct kmem_list3 *l3, size_t
 			break;
 		}
 		got += slab_take(cache, slab, n - got, out + n - got);
+		if (KMEM_UNLIKELY(slab->free >= cache->num && slab->free != BUFCTL_END)) {
+			slab_withdraw(cache, l3, slab);
+			*damaged = slab;
+		}
 		if (slab->free == BUFCTL_END)
 			list_move(&slab->list, &l3->slabs_full);
 	}
@@ -206,6 +227,7 @@ static size_t slabs_take(struct kmem_cache *cache, struct kmem_list3 *l3, size_t
 size_t slab_node_take(struct kmem_cache *cache, int nid, size_t n, void **out)
 {
 	struct kmem_list3 *l3 = &cache->node[nid];
+	struct slab *damaged = NULL;
 	size_t got;
 
 	spin_lock(&l3->list_lock);
@@ -215,9 +237,13 @@ size_t slab_node_take(struct kmem_cache *cache, int nid, size_t n, void **out)
 		l3->depot_avail -= (uint32_t)got;
 		memcpy(out, l3->depot + l3->depot_avail, got * sizeof(*out));
 	} else {
-		got = slabs_take(cache, l3, n, out);
+		got = slabs_take(cache, l3, n, out, &damaged);
 	}
 	spin_unlock(&l3->list_lock);
+	if (KMEM_UNLIKELY(damaged != NULL))
+		kmem_bug(
+			"cache '%s': the descriptor of the slab at %p is overwritten, at %p",
+			cache->name, (void *)damaged->s_mem, (void *)damaged);
 	return got;
 }
 

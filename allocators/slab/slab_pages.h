@@ -18,6 +18,7 @@
 
 #include <kmem/mm_types.h>
 #include "allocators/os/magazine_fast.h"
+#include "allocators/slab/slab_grid.h"
 
 /* What a free reads first, in one line. Written by kmem_cache_init() and _exit(). */
 struct slab_pages {
@@ -29,8 +30,13 @@ struct slab_pages {
 /* Hidden, so that no address comes from the global offset table. */
 #pragma GCC visibility push(hidden)
 extern struct slab_pages slab_pages;
-/* By number: address bits that are zero in every object; under slab_chain_mutex. */
-extern uint32_t slab_free_mask[MAGAZINE_NR];
+/* By number: where objects start (struct slab_grid, its members apart: fewer
+ * instructions), and whose magazine it is. Under slab_chain_mutex. */
+extern struct slab_grids {
+	uint64_t mask[MAGAZINE_NR];
+	uint64_t reciprocal[MAGAZINE_NR];
+} slab_grids;
+extern struct kmem_cache *slab_id_caches[MAGAZINE_NR];
 #pragma GCC visibility pop
 
 /* Number of the magazine that the address is freed into; 0: none. */
@@ -44,10 +50,17 @@ static KMEM_ALWAYS_INLINE size_t slab_id_of(const void *addr)
 	return atomic_load_explicit(&slab_pages.page_id[pfn], memory_order_relaxed);
 }
 
+/* Whether an object starts there, in a page whose number is id, not 0. */
+static KMEM_ALWAYS_INLINE bool slab_starts_object(size_t id, const void *addr)
+{
+	return slab_grid_has(slab_grids.mask[id], slab_grids.reciprocal[id],
+			     (uintptr_t)addr);
+}
+
 /* True when the object has gone into this CPU's magazine of that number. */
 static KMEM_ALWAYS_INLINE bool slab_free_hit(size_t id, void *object)
 {
-	return KMEM_LIKELY(((uint32_t)(uintptr_t)object & slab_free_mask[id]) == 0) &&
+	return KMEM_LIKELY(slab_starts_object(id, object)) &&
 	       KMEM_LIKELY(magazine_push_hit(id, object));
 }
 

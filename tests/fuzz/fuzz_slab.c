@@ -47,6 +47,10 @@ static struct {
 	size_t size;
 } slots[SLOTS];
 
+/* What was freed last, while nothing has been allocated since. */
+static void *freed;
+static bool hardened;
+
 static unsigned long reports;
 
 static void count_report(const char *report, void *arg)
@@ -68,6 +72,7 @@ static void put(unsigned int i, uint8_t *p, size_t size)
 {
 	slots[i].p = p;
 	slots[i].size = size;
+	freed = NULL;
 	if (p) {
 		p[0] = (uint8_t)i;
 		p[size - 1] = (uint8_t)i;
@@ -81,6 +86,7 @@ static void drop(unsigned int i)
 		require(slots[i].p[slots[i].size - 1] == (uint8_t)i);
 	}
 	kfree(slots[i].p);
+	freed = slots[i].p ? slots[i].p : freed;
 	slots[i].p = NULL;
 }
 
@@ -92,6 +98,20 @@ static void wrong_free(unsigned int i)
 		return;
 	kfree(slots[i].p + 1 + i % 7); /* misaligned for every cache */
 	require(reports == before + 1);
+	if (!hardened)
+		return;
+	if (freed) {
+		kfree(freed);
+		require(reports == before + 2);
+		require(ksize(freed) == 0);
+		require(reports == before + 3);
+		before += 2;
+	}
+	/* Any other address in the block. */
+	if (slots[i].size > 1) {
+		kfree(slots[i].p + 1 + (size_t)i * 16 % (slots[i].size - 1));
+		require(reports == before + 2);
+	}
 }
 
 static void resize(unsigned int i, unsigned int order)
@@ -143,7 +163,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					       ",debug=on",
 					       ",limit=3",
 					       ",topology=numa:2 core:1 pu:1",
-					       ",depot=off"};
+					       ",depot=off",
+					       ",classes=four",
+					       ",hardened=on",
+					       ",hardened=on,classes=four,shuffle=on",
+					       ",hardened=on,debug=on",
+					       ",hardened=on,percpu=off,debug=u"};
 	struct kmem_cache *caches[CACHES];
 	struct config config;
 	char options[128], name[8];
@@ -155,6 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		 variants[data[0] % KMEM_ARRAY_SIZE(variants)]);
 	require(kmem_options_defaults(groups, &config) == 0);
 	require(kmem_options_parse(groups, options, &config) == 0);
+	hardened = config.slab.hardened;
+	freed = NULL;
 	require(phys_init(&config.phys) == 0);
 	config.buddy.kswapd = false; /* the walkers want silence */
 	require(buddy_init(&config.buddy) == 0);

@@ -214,10 +214,26 @@ static void test_wrong_pointers(void **state)
 		kfree(block); /* a block of pages is what kmalloc makes too */
 		assert_no_report();
 		kfree(object + 4);
-		assert_report(
-			"cache 'a': free of %p, which lies 4 bytes inside object %p",
-			(void *)(object + 4), (void *)object);
-		assert_int_equal(ksize(object + 4), 64);
+		if (slab_test.slab.debug)
+			assert_report("cache 'a': free of %p, which lies 4 bytes inside "
+				      "object %p, last user %p",
+				      (void *)(object + 4), (void *)object,
+				      stored_user(a, object));
+		else
+			assert_report("cache 'a': free of %p, which lies 4 bytes inside "
+				      "object %p",
+				      (void *)(object + 4), (void *)object);
+		assert_int_equal(ksize(object), 64);
+		assert_int_equal(ksize(object + 4), 0);
+		if (slab_test.slab.debug)
+			assert_report("cache 'a': ksize of %p, which lies 4 bytes inside "
+				      "object %p, last user %p",
+				      (void *)(object + 4), (void *)object,
+				      stored_user(a, object));
+		else
+			assert_report("cache 'a': ksize of %p, which lies 4 bytes inside "
+				      "object %p",
+				      (void *)(object + 4), (void *)object);
 		assert_int_equal(ksize(&on_stack), 0);
 		assert_report("ksize of %p, which kmalloc did not return",
 			      (void *)&on_stack);
@@ -250,7 +266,7 @@ static void test_kfree_into_the_middle(void **state)
 	slab_test_stop();
 }
 
-/* Aligned but no object: found when it reaches the slab. */
+/* Aligned but no object, in a cache with colours: found when it reaches the slab. */
 static void test_aligned_middle(void **state)
 {
 	struct kmem_cache *cache;
@@ -258,7 +274,8 @@ static void test_aligned_middle(void **state)
 
 	(void)state;
 	slab_test_start("");
-	cache = kmem_cache_create("x", 104, 0, 0, NULL, NULL);
+	cache = kmem_cache_create("x", 700, 0, 0, NULL, NULL);
+	assert_true(cache->geometry.colours > 1);
 	object = kmem_cache_alloc(cache, GFP_KERNEL);
 	kmem_cache_free(cache, object + 16);
 	if (os_percpu_use_rseq) /* else every free takes the slow path, which looks */
@@ -287,12 +304,106 @@ static void test_descriptor_is_no_object(void **state)
 	slab_test_stop();
 }
 
+/* An overrun of a slab's last object can reach the descriptor behind: a chain that leads
+ * out of the slab is not followed. */
+static void test_overwritten_descriptor(void **state)
+{
+	struct kmem_cache *cache;
+	struct slab *slab;
+	void *object, *next;
+
+	(void)state;
+	slab_test_start("percpu=off,colour=off");
+	cache = kmem_cache_create("x", 64, 0, 0, NULL, NULL);
+	object = kmem_cache_alloc(cache, GFP_KERNEL);
+	slab = slab_of(cache, object);
+	slab->free = (kmem_bufctl_t)(cache->num + 7);
+	next = kmem_cache_alloc(cache, GFP_KERNEL);
+	assert_report("cache 'x': the descriptor of the slab at %p is overwritten, at %p",
+		      (void *)slab->s_mem, (void *)slab);
+	assert_non_null(next);
+	assert_ptr_not_equal(slab_of(cache, next), slab);
+	assert_int_equal(slab_test_info("x").active_objs, cache->num + 1);
+	/* The walk still says so: this slab cannot be trusted. */
+	assert_int_equal(slab_check(), -14);
+	/* Mended for the sake of the end of the test. */
+	for (unsigned int i = 0; i < cache->num; i++)
+		slab->bufctl[i] = BUFCTL_ACTIVE;
+	kmem_cache_free(cache, next);
+	slab_test_stop();
+}
+
+/* Only what the letters say; the names are in the order of the flags. */
+static void test_debug_letters(void **state)
+{
+	static const struct {
+		const char *options;
+		unsigned int flags;
+	} cases[] = {
+		{"debug=off", 0},
+		{"debug=on", SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER},
+		{"debug=z", SLAB_RED_ZONE},
+		{"debug=p", SLAB_POISON},
+		{"debug=u", SLAB_STORE_USER},
+		{"debug=zp", SLAB_RED_ZONE | SLAB_POISON},
+		{"debug=zu", SLAB_RED_ZONE | SLAB_STORE_USER},
+		{"debug=pu", SLAB_POISON | SLAB_STORE_USER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
+		struct kmem_cache *cache;
+		char *object;
+
+		slab_test_start(cases[i].options);
+		object = kmalloc(64, GFP_KERNEL);
+		cache = virt_to_page(object)->slab_cache;
+		assert_int_equal(cache->flags & SLAB_DEBUG_FLAGS, cases[i].flags);
+		kfree(object);
+		cache = kmem_cache_create("x", 64, 0, 0, NULL, NULL);
+		assert_int_equal(cache->flags & SLAB_DEBUG_FLAGS, cases[i].flags);
+		slab_test_stop();
+	}
+}
+
+/* A general cache under debug: one byte too far, one too early, one too late. */
+static void test_general_cache(void **state)
+{
+	char *object;
+	struct kmem_cache *cache;
+
+	(void)state;
+	slab_test_start("debug=on,classes=four");
+	object = kmalloc(48, GFP_KERNEL);
+	cache = virt_to_page(object)->slab_cache;
+	damage(object, 48, 0x42);
+	kfree(object);
+	assert_report("cache 'size-48': object %p: red zone overwritten at offset 48 "
+		      "(found 0x42, expected 0xc0), last user %p",
+		      (void *)object, stored_user(cache, object));
+	object = kmalloc(48, GFP_KERNEL);
+	damage(object, -1, 0x42);
+	kfree(object);
+	assert_report("cache 'size-48': object %p: red zone overwritten at offset -1 "
+		      "(found 0x42, expected 0xd8), last user %p",
+		      (void *)object, stored_user(cache, object));
+	object = kmalloc(48, GFP_KERNEL);
+	kfree(object);
+	damage(object, 47, 0x42);
+	assert_non_null(kmalloc(48, GFP_KERNEL));
+	assert_report("cache 'size-48': object %p: written after free at offset 47 "
+		      "(found 0x42, expected 0xa5), last user %p",
+		      (void *)object, stored_user(cache, object));
+	slab_test_stop();
+}
+
 /* --- the check itself --- */
 
 static void test_check_finds_damage(void **state)
 {
 	struct kmem_cache *cache;
 	struct slab *slab;
+	kmem_bufctl_t second;
 	void *object;
 
 	(void)state;
@@ -305,9 +416,10 @@ static void test_check_finds_damage(void **state)
 	assert_string_equal(kmem_last_error(),
 			    "cache 'x': objects in use on a slab (2, expected 1)");
 	slab->inuse--;
+	second = slab->bufctl[slab->free];
 	slab->bufctl[slab->free] = slab->free;
 	assert_int_equal(slab_check(), -14);
-	slab->bufctl[slab->free] = (kmem_bufctl_t)(slab->free + 1);
+	slab->bufctl[slab->free] = second;
 	cache->node[0].free_objects++;
 	assert_int_equal(slab_check(), -14);
 	cache->node[0].free_objects--;
@@ -332,6 +444,9 @@ int main(void)
 		cmocka_unit_test(test_kfree_into_the_middle),
 		cmocka_unit_test(test_aligned_middle),
 		cmocka_unit_test(test_descriptor_is_no_object),
+		cmocka_unit_test(test_overwritten_descriptor),
+		cmocka_unit_test(test_debug_letters),
+		cmocka_unit_test(test_general_cache),
 		cmocka_unit_test(test_check_finds_damage),
 	};
 

@@ -198,6 +198,13 @@ MODEL(test_colour_off, "colour=off")
 MODEL(test_limit_1, "limit=1")
 MODEL(test_limit_1000, "limit=1000,batchcount=256")
 MODEL(test_debug, "debug=on")
+MODEL(test_hardened, "hardened=on")
+MODEL(test_hardened_off_cpu, "hardened=on,percpu=off,shuffle=on")
+MODEL(test_hardened_debug, "hardened=on,debug=on")
+MODEL(test_hardened_classes, "hardened=on,shuffle=on,classes=four,limit=4")
+MODEL(test_hardened_nodes, "hardened=on,topology=numa:4 core:1 pu:1")
+MODEL(test_four, "classes=four")
+MODEL(test_poison_and_user, "debug=pu")
 MODEL(test_four_nodes, "topology=numa:4 core:1 pu:1")
 MODEL(test_four_nodes_debug, "topology=numa:4 core:1 pu:1,debug=on")
 
@@ -211,6 +218,13 @@ int main(void)
 		cmocka_unit_test(test_limit_1),
 		cmocka_unit_test(test_limit_1000),
 		cmocka_unit_test(test_debug),
+		cmocka_unit_test(test_hardened),
+		cmocka_unit_test(test_hardened_off_cpu),
+		cmocka_unit_test(test_hardened_debug),
+		cmocka_unit_test(test_hardened_classes),
+		cmocka_unit_test(test_hardened_nodes),
+		cmocka_unit_test(test_four),
+		cmocka_unit_test(test_poison_and_user),
 		cmocka_unit_test(test_four_nodes),
 		cmocka_unit_test(test_four_nodes_debug),
 	};

@@ -154,6 +154,9 @@ STRESS(test_small_arrays, "limit=4")
 STRESS(test_depot_off, "depot=off,limit=16")
 STRESS(test_percpu_off, "percpu=off")
 STRESS(test_debug, "debug=on")
+STRESS(test_hardened, "hardened=on")
+STRESS(test_hardened_small_arrays, "hardened=on,shuffle=on,limit=4")
+STRESS(test_hardened_nodes, "hardened=on,topology=numa:2 core:1 pu:1,limit=16")
 STRESS(test_two_nodes, "topology=numa:2 core:1 pu:1,limit=16")
 
 /* The same with a lock for each CPU in place of restartable sequences. */
@@ -165,15 +168,22 @@ static void test_lock_mode(void **state)
 	os_cpu_force_mode(false);
 	run_stress("");
 	run_stress("limit=4");
+	run_stress("hardened=on,limit=16");
 	os_cpu_force_mode(was);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default),	  cmocka_unit_test(test_small_arrays),
-		cmocka_unit_test(test_depot_off), cmocka_unit_test(test_percpu_off),
-		cmocka_unit_test(test_debug),	  cmocka_unit_test(test_two_nodes),
+		cmocka_unit_test(test_default),
+		cmocka_unit_test(test_small_arrays),
+		cmocka_unit_test(test_depot_off),
+		cmocka_unit_test(test_percpu_off),
+		cmocka_unit_test(test_debug),
+		cmocka_unit_test(test_two_nodes),
+		cmocka_unit_test(test_hardened),
+		cmocka_unit_test(test_hardened_small_arrays),
+		cmocka_unit_test(test_hardened_nodes),
 		cmocka_unit_test(test_lock_mode),
 	};
 

@@ -53,7 +53,10 @@ struct slab_config {
 	uint64_t limit;		   /* objects per CPU and cache; 0: by object size */
 	uint64_t batchcount; /* objects moved at a time; 0: half of limit, at most 128 */
 	bool depot;	     /* shared array per node between the CPUs and the lists */
-	int debug;	     /* 0 off, 1 red zones, poison and last user on every cache */
+	int debug; /* 0 off, 1 red zones, poison and last user on every cache; more: some
+		    */
+	bool hardened; /* every double and invalid free is caught at the call */
+	bool shuffle;  /* objects of a new slab in random order */
 };
 
 extern KMEM_API const struct kmem_option slab_options[];
@@ -117,7 +120,8 @@ KMEM_API void *kzalloc(size_t size, gfp_t gfp);
 /* The old block stays where it is when it is large enough, or when there is no
  * memory (NULL). object NULL: kmalloc(). size 0: kfree(), NULL. */
 KMEM_API void *krealloc(void *object, size_t size, gfp_t gfp);
-/* Bytes that the block really has; 0 for NULL. */
+/* Bytes that the block really has; 0 for NULL, and after a report for what is no block.
+ */
 KMEM_API size_t ksize(const void *object);
 /* Of an object of any cache too. NULL is ignored; a wrong pointer is reported
  * through kmem_bug() and ignored. */
