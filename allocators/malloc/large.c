@@ -14,15 +14,20 @@
  * milliseconds. The smallest that fits is taken again, if a fifth of it at most
  * would be idle.
  *
+ * With hardened=on a page that nobody may touch follows each block, and blocks are
+ * resized by a copy.
+ *
  * Locking: one lock over the kept blocks and the counters, a leaf; system calls on
  * blocks are made without it.
  */
 #include "allocators/malloc/malloc_internal.h"
 #include "allocators/os/os_mem.h"
+#include "allocators/slab/slab_harden.h"
 
 #include <errno.h>
 #include <kmem/error.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* The header says what the block is; both depend on its address, so that a copied
  * header is none. */
@@ -68,11 +73,11 @@ static bool has_magic(const void *block, uint64_t magic)
 	       (magic ^ (uintptr_t)block);
 }
 
-/* The page before the block is read: an address that is none of ours may crash
- * here, as it would in any malloc that keeps headers. */
+/* The system call is little beside what else a large block costs. */
 static bool is_live(const void *block, const char *call)
 {
-	if ((uintptr_t)block % PAGE_SIZE != 0 || (uintptr_t)block < 2 * PAGE_SIZE)
+	if ((uintptr_t)block % PAGE_SIZE != 0 || (uintptr_t)block < 2 * PAGE_SIZE ||
+	    !os_readable(&header_of(block)->magic))
 		kmem_bug("%s of %p, which malloc did not return", call, block);
 	else if (has_magic(block, CACHED_MAGIC))
 		kmem_bug("%s of %p, which was freed already", call, block);
@@ -83,9 +88,14 @@ static bool is_live(const void *block, const char *call)
 	return false;
 }
 
+static size_t guard_bytes(void)
+{
+	return slab_hardened() ? PAGE_SIZE : 0;
+}
+
 static void unmap_block(char *block, size_t usable)
 {
-	os_unmap(block - PAGE_SIZE, usable + PAGE_SIZE);
+	os_unmap(block - PAGE_SIZE, PAGE_SIZE + usable + guard_bytes());
 }
 
 /* --- kept blocks; under lock --- */
@@ -149,7 +159,7 @@ static void count_live(long blocks, size_t bytes)
 static char *map_block(size_t bytes, size_t align)
 {
 	/* One alignment more, of which the header needs a page: see the picture. */
-	size_t total = bytes + align, front, tail;
+	size_t guard = guard_bytes(), total = bytes + align + guard, front, tail;
 	char *map = os_map_counted(total);
 	char *block;
 
@@ -157,11 +167,13 @@ static char *map_block(size_t bytes, size_t align)
 		return NULL;
 	block = (char *)KMEM_ALIGN_UP((uintptr_t)map + PAGE_SIZE, align);
 	front = (size_t)(block - map) - PAGE_SIZE;
-	tail = total - PAGE_SIZE - front - bytes;
+	tail = total - PAGE_SIZE - front - bytes - guard;
 	if (front != 0)
 		os_unmap(map, front);
 	if (tail != 0)
-		os_unmap(block + bytes, tail);
+		os_unmap(block + bytes + guard, tail);
+	if (guard != 0)
+		os_protect(block + bytes, guard, PROT_NONE);
 	header_of(block)->usable = bytes;
 	return block;
 }
@@ -226,6 +238,18 @@ size_t large_usable_size(const void *ptr)
 	return is_live(ptr, "size") ? header_of(ptr)->usable : 0;
 }
 
+/* The guard would be left behind, or in the middle. */
+static void *resize_by_copy(void *ptr, size_t usable, size_t bytes)
+{
+	void *block = large_alloc(bytes, 0, false);
+
+	if (block == NULL)
+		return bytes < usable ? ptr : NULL;
+	memcpy(block, ptr, usable < bytes ? usable : bytes);
+	large_free(ptr);
+	return block;
+}
+
 void *large_resize(void *ptr, size_t size)
 {
 	size_t bytes = KMEM_ALIGN_UP(size, PAGE_SIZE);
@@ -234,6 +258,8 @@ void *large_resize(void *ptr, size_t size)
 
 	if (bytes == usable)
 		return ptr;
+	if (guard_bytes() != 0)
+		return resize_by_copy(ptr, usable, bytes);
 	map = os_remap((char *)ptr - PAGE_SIZE, usable + PAGE_SIZE, bytes + PAGE_SIZE);
 	if (map == NULL)
 		return bytes < usable ? ptr : NULL;

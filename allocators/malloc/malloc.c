@@ -67,14 +67,14 @@ uint64_t malloc_now_ms(void)
 
 /* --- allocation --- */
 
-static void *try_alloc(size_t size, size_t align, bool zero)
+/* caller: whom SLAB_STORE_USER remembers. */
+static void *try_alloc(size_t size, size_t align, bool zero, const void *caller)
 {
 	size_t need = kmalloc_aligned_size(size, align);
 	void *p;
 
 	if (need <= KMALLOC_MAX_SIZE) {
-		p = kmalloc_slow(need, GFP_KERNEL | __GFP_NOWARN, NUMA_NO_NODE,
-				 __builtin_return_address(0));
+		p = kmalloc_slow(need, GFP_KERNEL | __GFP_NOWARN, NUMA_NO_NODE, caller);
 		if (p != NULL) {
 			if (zero)
 				memset(p, 0, size);
@@ -99,6 +99,8 @@ static KMEM_COLD bool release_kept(size_t need)
 
 KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 {
+	/* The program's, as long as malloc() and its kin end in a jump to here. */
+	const void *caller = __builtin_return_address(0);
 	int saved_errno = errno;
 	enum malloc_start start;
 	void *p;
@@ -114,9 +116,9 @@ KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 		errno = p != NULL ? saved_errno : ENOMEM;
 		return p;
 	}
-	p = try_alloc(size, align, zero);
+	p = try_alloc(size, align, zero, caller);
 	if (KMEM_UNLIKELY(p == NULL) && release_kept(size > align ? size : align))
-		p = try_alloc(size, align, zero);
+		p = try_alloc(size, align, zero, caller);
 	trim_tick();
 	errno = p != NULL ? saved_errno : ENOMEM;
 	return p;
@@ -127,6 +129,11 @@ KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 KMEM_NOINLINE void *malloc_slow_plain(size_t size)
 {
 	void *object = NULL;
+
+	if (slab_hardened()) {
+		object = slab_hardened_alloc(size);
+		return object != NULL ? object : malloc_slow(size, 0, false);
+	}
 
 	/* Not in the mode with locks: there nobody has started us for sure. */
 	if (magazine_rseq_offset == 0)
@@ -175,10 +182,13 @@ void *kmem_memalign(size_t align, size_t size)
 
 KMEM_NOINLINE void free_slow(void *ptr)
 {
-	int saved_errno = errno;
+	int saved_errno;
 
+	if (slab_hardened() && slab_hardened_free(ptr))
+		return;
 	if (ptr == NULL)
 		return;
+	saved_errno = errno;
 	if (virt_addr_valid(ptr))
 		slab_free_slow(NULL, ptr, __builtin_return_address(0));
 	else if (!bootstrap_owns(ptr))

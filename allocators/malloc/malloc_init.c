@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <kmem/error.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -129,6 +131,21 @@ static int start_layers(const struct kmem_malloc_config *config)
 	return 0;
 }
 
+/* A program that was not asked cannot be told otherwise. */
+static _Noreturn void refuse_environment(void)
+{
+	char text[640];
+	int n = snprintf(text, sizeof(text), "kmem: KMEM_MALLOC: %s\n",
+			 kmem_last_error());
+
+	if (n > 0 && write(STDERR_FILENO, text,
+			   (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1) < 0)
+		_exit(3);
+	_exit(2);
+}
+
+/* The defaults, and what the environment says: KMEM_MALLOC="hardened=on,trim=0", not in
+ * programs that run with other rights than their user's. */
 static int default_config(struct kmem_malloc_config *config)
 {
 	static const struct kmem_option_group groups[] = {
@@ -137,8 +154,12 @@ static int default_config(struct kmem_malloc_config *config)
 		{slab_options, offsetof(struct kmem_malloc_config, slab)},
 		{NULL, 0},
 	};
+	const char *text = secure_getenv("KMEM_MALLOC");
+	int err = kmem_options_defaults(groups, config);
 
-	return kmem_options_defaults(groups, config);
+	if (err == 0 && text != NULL && kmem_options_parse(groups, text, config) != 0)
+		refuse_environment();
+	return err;
 }
 
 /* The caller has made the state STARTING. */

@@ -74,6 +74,18 @@ void *os_map_counted(size_t size)
 	return map(NULL, size, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
+/* The system copies the set before it looks at `how`, which is none. */
+bool os_readable(const void *addr)
+{
+	int saved_errno = errno;
+	bool readable;
+
+	syscall(SYS_rt_sigprocmask, -1, addr, NULL, sizeof(uint64_t));
+	readable = errno != EFAULT;
+	errno = saved_errno;
+	return readable;
+}
+
 void *os_remap(void *addr, size_t old_size, size_t new_size)
 {
 	void *p = os_hooks_now.mremap(addr, old_size, new_size, MREMAP_MAYMOVE);

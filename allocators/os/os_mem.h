@@ -89,6 +89,8 @@ void *os_map_shared_at(void *addr, size_t size, int fd, off_t offset);
 
 /* 0 or -errno. prot: PROT_NONE, PROT_READ, ... */
 int os_protect(void *addr, size_t size, int prot);
+/* Whether the eight bytes there can be read; a system call. */
+bool os_readable(const void *addr);
 /* Gives the memory back but keeps the mapping, which reads as zeroes from then on. */
 int os_discard_anon(void *addr, size_t size);
 int os_discard_shared(int fd, off_t offset, size_t size);
