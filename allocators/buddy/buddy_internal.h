@@ -41,23 +41,29 @@ struct free_area {
 	unsigned long nr_free; /* of order MAX_ORDER - 1: with the untouched blocks */
 };
 
+/* 64 groups, a bit each; a line of its own, for a CPU takes its huge pages from one. */
+struct region {
+	row_word taken; /* not wholly free; also: beyond the end of the zone */
+	/* Has room, but is not wholly free, and no CPU's own: by the group's type. */
+	row_word open[MIGRATE_TYPES];
+	row_word touched;	/* used since its memory was last given back */
+	row_word aged;		/* found wholly free by the last round of purging */
+	_Atomic uint32_t taker; /* the CPU that takes huge pages from here, plus one */
+} KMEM_CACHELINE_ALIGNED;
+
 /*
- * What a zone keeps for its rows (rows.c). All of it is shared and lock-free. `pair`
- * and `row` are the truth; the others are hints that say where to look, and are
- * brought in line after each change.
+ * What a zone keeps for its rows (rows.c). All of it is shared and lock-free. `taken` of
+ * the regions, `state` and `row` are the truth; the others are hints that say where to
+ * look.
  */
 struct rows {
-	struct group_pair *pair; /* of the zone's first two groups */
-	row_word *row;		 /* of its first row */
-	unsigned int nr_groups, nr_words;
-	row_word *busy; /* not wholly free */
-	/* Has room, but is not wholly free, and no CPU's own: by the group's type. */
-	row_word *open[MIGRATE_TYPES];
+	struct region *region;
+	struct group_state *state; /* of the zone's first group */
+	row_word *row;		   /* of its first row */
+	unsigned int nr_groups, nr_regions;
 	_Atomic uint8_t *type; /* enum migratetype of what a group was last opened for */
-	row_word *touched;     /* used since its memory was last given back */
-	row_word *aged;	       /* found wholly free by the last round of purging */
 	char *current; /* per CPU: the number of its group for each class, plus one */
-	/* No word before this one had a free (an open) group a moment ago. */
+	/* No region before this one had a free (an open) group a moment ago. */
 	_Atomic unsigned int free_from, open_from[MIGRATE_TYPES];
 };
 
@@ -267,9 +273,10 @@ bool zone_page_free(struct zone *zone, unsigned long pfn);
 
 /* Takes up to n blocks' worth of pages off free_pages, which stays at `mark` or above;
  * returns for how many blocks. */
-size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n);
-/* The opposite, without a mark. */
-void zone_add_free(struct zone *zone, unsigned long pages);
+size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n,
+		    bool alone);
+/* The opposite, without a mark. alone: nobody else does either meanwhile. */
+void zone_add_free(struct zone *zone, unsigned long pages, bool alone);
 /* free_pages has changed: brings below_low in line. */
 void zone_note_free(struct zone *zone);
 

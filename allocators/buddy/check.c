@@ -125,7 +125,7 @@ static unsigned long free_by_rows(const struct zone *zone, unsigned long pfn, in
 
 	if (!buddy.rows || !rows_page_free(zone, pfn))
 		return 0;
-	if (rows_group_state(&zone->rows, g) == 0)
+	if (rows_group_free(&zone->rows, g))
 		return GROUP_PAGES; /* its descriptors may never have been touched */
 	if ((page_flags(buddy.mem_map + pfn) & PG_head) != 0)
 		*err = broken(zone, pfn, "free, but its descriptor says otherwise");

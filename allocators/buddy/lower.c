@@ -26,7 +26,13 @@ void zone_note_free(struct zone *zone)
 	}
 }
 
-size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n)
+static inline void set_free_pages(struct zone *zone, unsigned long pages)
+{
+	atomic_store_explicit(&zone->free_pages, pages, memory_order_relaxed);
+}
+
+size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n,
+		    bool alone)
 {
 	unsigned long free = zone_free_pages(zone);
 
@@ -37,15 +43,24 @@ size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, s
 			n = allowed;
 		if (n == 0)
 			return 0;
+		if (alone) {
+			set_free_pages(zone, free - (n << order));
+			break;
+		}
 	} while (!atomic_compare_exchange_weak(&zone->free_pages, &free,
 					       free - (n << order)));
 	zone_note_free(zone);
 	return n;
 }
 
-void zone_add_free(struct zone *zone, unsigned long pages)
+void zone_add_free(struct zone *zone, unsigned long pages, bool alone)
 {
-	atomic_fetch_add(&zone->free_pages, pages);
+	if (pages == 0)
+		return;
+	if (alone)
+		set_free_pages(zone, zone_free_pages(zone) + pages);
+	else
+		atomic_fetch_add(&zone->free_pages, pages);
 	zone_note_free(zone);
 }
 

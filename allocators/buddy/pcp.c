@@ -50,7 +50,7 @@ static uint32_t pcp_limit(const struct zone *zone, const struct buddy_config *co
 
 /* Blocks in a batch of an order above 0, where the list has room for twice as many: a
  * batch costs some five locked instructions whatever its size. */
-#define PCP_BATCH_MIN 16
+#define PCP_BATCH_MIN 32
 
 static int init_list(struct zone *zone, const struct buddy_config *config,
 		     unsigned int kind)

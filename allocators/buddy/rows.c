@@ -55,49 +55,16 @@
 
 /* --- hints --- */
 
-static void lower_to(_Atomic unsigned int *from, unsigned int word)
+static void lower_to(_Atomic unsigned int *from, unsigned int region)
 {
-	if (word < atomic_load_explicit(from, memory_order_relaxed))
-		atomic_store_explicit(from, word, memory_order_relaxed);
+	if (region < atomic_load_explicit(from, memory_order_relaxed))
+		atomic_store_explicit(from, region, memory_order_relaxed);
 }
 
-/* Of the groups of word w that are in `mask`, those that are not wholly free. */
-static uint64_t busy_of(const struct rows *rows, unsigned int w, uint64_t mask)
+void rows_note_taken(struct region *region, uint64_t groups, bool alone)
 {
-	uint64_t busy = 0;
-
-	for (; mask != 0; mask &= mask - 1) {
-		unsigned int bit = (unsigned int)__builtin_ctzll(mask);
-
-		if (rows_group_state(rows, w * HINT_GROUPS + bit) != 0)
-			busy |= (uint64_t)1 << bit;
-	}
-	return busy;
-}
-
-void rows_note_busy(struct rows *rows, unsigned int w, uint64_t mask)
-{
-	uint64_t busy = busy_of(rows, w, mask), noted;
-
-	do {
-		noted = busy;
-		if (busy != 0)
-			atomic_fetch_or(&rows->busy[w], busy);
-		if (busy != mask) {
-			atomic_fetch_and(&rows->busy[w], ~(mask & ~busy));
-			lower_to(&rows->free_from, w);
-		}
-		busy = busy_of(rows, w, mask);
-	} while (busy != noted);
-}
-
-void rows_note_taken(struct rows *rows, unsigned int w, uint64_t mask)
-{
-	if ((~atomic_load_explicit(&rows->touched[w], memory_order_relaxed) & mask) != 0)
-		atomic_fetch_or(&rows->touched[w], mask);
-	if ((atomic_load_explicit(&rows->aged[w], memory_order_relaxed) & mask) != 0)
-		atomic_fetch_and(&rows->aged[w], ~mask);
-	rows_note_busy(rows, w, mask);
+	hint_set(&region->touched, groups, alone);
+	hint_clear(&region->aged, groups, alone);
 }
 
 static unsigned int type_of(const struct rows *rows, unsigned int g)
@@ -105,128 +72,152 @@ static unsigned int type_of(const struct rows *rows, unsigned int g)
 	return atomic_load_explicit(&rows->type[g], memory_order_relaxed);
 }
 
-void rows_note_closed(struct rows *rows, unsigned int g)
+void rows_note_closed(struct rows *rows, unsigned int g, bool alone)
 {
-	for (unsigned int type = 0; type < rows_types(); type++) {
-		if (hint_test(rows->open[type], g))
-			hint_clear(rows->open[type], g);
-	}
+	for (unsigned int type = 0; type < rows_types(); type++)
+		hint_clear(&rows_region(rows, g)->open[type], rows_region_bit(g), alone);
 }
 
-void rows_note_open(struct rows *rows, unsigned int g)
+void rows_note_open(struct rows *rows, unsigned int g, bool alone)
 {
 	unsigned int type;
 
 	if (!rows_has_room(rows_group_state(rows, g)))
 		return;
 	type = type_of(rows, g);
-	hint_set(rows->open[type], g);
-	lower_to(&rows->open_from[type], g / HINT_GROUPS);
+	hint_set(&rows_region(rows, g)->open[type], rows_region_bit(g), alone);
+	lower_to(&rows->open_from[type], g / REGION_GROUPS);
 }
 
 /* --- giving back --- */
 
-static void count_back(struct zone *zone, unsigned int g, unsigned int pages)
+uint64_t rows_give_back(const struct rows_request *rq, unsigned int region,
+			uint64_t groups)
 {
-	struct rows *rows = &zone->rows;
-	struct group group = rows_group(zone, g);
-	uint32_t before;
+	struct rows *rows = &rq->zone->rows;
+	uint64_t free = row_clear(&rows->region[region].taken, groups,
+				  rq->visit == ROWS_ALONE);
+
+	lower_to(&rows->free_from, region);
+	return free;
+}
+
+void rows_count_back(const struct rows_request *rq, unsigned int g, unsigned int pages)
+{
+	struct rows *rows = &rq->zone->rows;
+	bool alone = rq->visit == ROWS_ALONE;
+	struct group group = rows_group(rq->zone, g, alone);
+	unsigned int before;
 
 	if (pages == 0)
 		return;
 	before = group_put(&group, pages);
 	if (before == pages) {
-		rows_note_busy(rows, g / HINT_GROUPS, rows_group_bit(g));
-		rows_note_closed(rows, g);
+		/* Closed, and ours alone until its bit is clear. */
+		rows_note_closed(rows, g, alone);
+		rows_give_back(rq, g / REGION_GROUPS, rows_region_bit(g));
 	} else if (before == GROUP_PAGES) {
-		rows_note_open(rows, g);
+		rows_note_open(rows, g, alone);
 	}
 }
 
-static KMEM_COLD unsigned int report_free_already(const struct zone *zone, size_t row,
-						  uint64_t pages)
+/* Outside, for the handler of reports may allocate. */
+static KMEM_COLD void report(struct rows_request *rq, unsigned int order,
+			     unsigned long pfn)
 {
-	kmem_bug("double free of pfn %lu, order 0: the page is free already",
-		 zone->start_pfn + row * ROW_PAGES +
-			 (unsigned long)__builtin_ctzll(pages));
-	return row_count(pages);
+	rows_leave(rq->visit);
+	kmem_bug("double free of pfn %lu, order %u: the block is free already", pfn,
+		 order);
+	rq->visit = rows_enter();
 }
 
-/* Blocks of order 9 and 10; pairs of groups in one step, hints once per word. Returns
- * how many pages were not taken. */
-static unsigned long put_whole(struct zone *zone, unsigned int order, size_t n,
+/* Huge pages that are being freed, gathered by region. */
+struct put_whole {
+	struct rows_request *rq;
+	unsigned int order, region;
+	uint64_t groups;
+	unsigned long lost; /* pages that were free before, reported */
+};
+
+static void put_region(struct put_whole *p)
+{
+	uint64_t free;
+
+	if (p->groups == 0)
+		return;
+	free = rows_give_back(p->rq, p->region, p->groups);
+	p->groups = 0;
+	/* Of an order 10 the first half speaks for both. */
+	for (; KMEM_UNLIKELY(free != 0); free &= free - 1) {
+		unsigned int g = p->region * REGION_GROUPS +
+				 (unsigned int)__builtin_ctzll(free);
+
+		p->lost += GROUP_PAGES;
+		if (p->order == GROUP_ORDER || g % 2 == 0)
+			report(p->rq, p->order, rows_first_pfn(p->rq->zone, g));
+	}
+}
+
+/* Blocks of order 9 and 10. Returns how many pages were not taken. */
+static unsigned long put_whole(struct rows_request *rq, unsigned int order, size_t n,
 			       struct page **blocks)
 {
-	struct rows *rows = &zone->rows;
-	unsigned long lost = 0;
-	unsigned int word = 0;
-	uint64_t noted = 0;
+	struct put_whole p = {.rq = rq, .order = order};
+	uint64_t each = order > GROUP_ORDER ? 3 : 1;
 
 	for (size_t i = 0; i < n; i++) {
-		unsigned long pfn = (unsigned long)(blocks[i] - buddy.mem_map);
-		unsigned int g = (unsigned int)((pfn - zone->start_pfn) >> GROUP_ORDER);
-		uint64_t whole = order > GROUP_ORDER
-					 ? PAIR_WHOLE
-					 : (uint64_t)GROUP_WHOLE << 32 * (g & 1);
-		uint64_t bits = order > GROUP_ORDER ? 3 : 1;
+		unsigned long at = (unsigned long)(blocks[i] - buddy.mem_map) -
+				   rq->zone->start_pfn;
+		unsigned int g = (unsigned int)(at >> GROUP_ORDER);
+		uint64_t bits = each << g % REGION_GROUPS;
 
-		/* The other half next: a batch is in rising order, or in falling. */
-		if (order == GROUP_ORDER && i + 1 < n &&
-		    blocks[i + 1] == (g % 2 == 0 ? blocks[i] + GROUP_PAGES
-						 : blocks[i] - GROUP_PAGES) &&
-		    pair_put_whole(&rows->pair[g / 2].state, PAIR_WHOLE)) {
-			i++;
-			g &= ~1u;
-			bits = 3;
-		} else if (KMEM_UNLIKELY(
-				   !pair_put_whole(&rows->pair[g / 2].state, whole))) {
-			kmem_bug("double free of pfn %lu, order %u: the block is free "
-				 "already",
-				 pfn, order);
-			lost += 1UL << order;
-			continue;
-		}
-		if (noted != 0 && g / HINT_GROUPS != word) {
-			rows_note_busy(rows, word, noted);
-			noted = 0;
-		}
-		word = g / HINT_GROUPS;
-		noted |= bits << g % HINT_GROUPS;
+		/* The same block twice has to meet its own clear bit. */
+		if (g / REGION_GROUPS != p.region || (p.groups & bits) != 0)
+			put_region(&p);
+		p.region = g / REGION_GROUPS;
+		p.groups |= bits;
 	}
-	if (noted != 0)
-		rows_note_busy(rows, word, noted);
-	return lost;
+	put_region(&p);
+	return p.lost;
 }
 
 /* Blocks that are being freed, gathered by row and by group. */
 struct put {
-	struct zone *zone;
+	struct rows_request *rq;
 	size_t row;	    /* of the zone */
 	uint64_t mask;	    /* its pages to be cleared */
 	unsigned int pages; /* in its group, not taken off its `used` yet */
 	unsigned long lost; /* were free before, reported */
 };
 
-static void put_row(struct put *p)
+static KMEM_COLD void lose(struct put *p, uint64_t free)
+{
+	unsigned int lost = row_count(free);
+
+	p->pages -= lost;
+	p->lost += lost;
+	report(p->rq, 0,
+	       p->rq->zone->start_pfn + p->row * ROW_PAGES +
+		       (unsigned long)__builtin_ctzll(free));
+}
+
+static inline void put_row(struct put *p)
 {
 	uint64_t free;
 
 	if (p->mask == 0)
 		return;
-	free = group_clear(&p->zone->rows.row[p->row], p->mask);
-	if (KMEM_UNLIKELY(free != 0)) {
-		unsigned int lost = report_free_already(p->zone, p->row, free);
-
-		p->pages -= lost;
-		p->lost += lost;
-	}
+	free = row_clear(&p->rq->zone->rows.row[p->row], p->mask,
+			 p->rq->visit == ROWS_ALONE);
 	p->mask = 0;
+	if (KMEM_UNLIKELY(free != 0))
+		lose(p, free);
 }
 
 static void put_group(struct put *p)
 {
 	put_row(p);
-	count_back(p->zone, (unsigned int)(p->row / GROUP_ROWS), p->pages);
+	rows_count_back(p->rq, (unsigned int)(p->row / GROUP_ROWS), p->pages);
 	p->pages = 0;
 }
 
@@ -237,24 +228,87 @@ static KMEM_ALWAYS_INLINE void put_pages(struct put *p, unsigned long at, uint64
 	size_t row = at / ROW_PAGES;
 
 	pages <<= at % ROW_PAGES;
+	/* The same page twice has to meet its own clear bit. */
+	if (row == p->row && KMEM_LIKELY((p->mask & pages) == 0)) {
+		p->mask |= pages;
+		p->pages += count;
+		return;
+	}
 	if (row / GROUP_ROWS != p->row / GROUP_ROWS)
 		put_group(p);
-	/* The same page twice has to meet its own clear bit. */
-	else if (row != p->row || KMEM_UNLIKELY((p->mask & pages) != 0))
+	else
 		put_row(p);
 	p->row = row;
-	p->mask |= pages;
+	p->mask = pages;
 	p->pages += count;
 }
 
+/* Blocks next to each other, upwards or downwards. */
+static bool in_sequence(unsigned int order, size_t n, struct page **blocks)
+{
+	ptrdiff_t step = n > 1 && blocks[1] > blocks[0] ? 1 << order : -(1 << order);
+	ptrdiff_t differ = 0;
+
+	for (size_t i = 1; i < n; i++)
+		differ |= (blocks[i] - blocks[i - 1]) ^ step;
+	return differ == 0;
+}
+
+static unsigned long put_parts(struct rows_request *rq, unsigned int order, size_t n,
+			       struct page **blocks);
+
+/*
+ * Blocks up to ROW_ORDER from all over the zone, for one who is alone: there is nothing
+ * to gather, and looking for it costs more than the plain steps.
+ */
+static unsigned long put_scattered(struct rows_request *rq, unsigned int order, size_t n,
+				   struct page **blocks)
+{
+	struct rows *rows = &rq->zone->rows;
+	struct page *first = buddy.mem_map + rq->zone->start_pfn;
+	unsigned int count = 1u << order;
+	uint64_t pages = ~(uint64_t)0 >> (ROW_PAGES - count);
+	unsigned long lost = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = (size_t)(blocks[i] - first);
+		uint64_t mask = pages << at % ROW_PAGES;
+		row_word *row = &rows->row[at / ROW_PAGES];
+		row_word *used = &rows->state[at / GROUP_PAGES].used;
+		uint64_t taken = atomic_load_explicit(row, memory_order_relaxed);
+		uint64_t state = atomic_load_explicit(used, memory_order_relaxed);
+
+		/* Misuse, and the first and the last block of a group: with all care. */
+		if (KMEM_UNLIKELY((mask & ~taken) != 0 || state == (GROUP_OPEN | count) ||
+				  state == (GROUP_OPEN | GROUP_PAGES))) {
+			struct put p = {.rq = rq};
+
+			put_pages(&p, at, pages, count);
+			put_group(&p);
+			lost += p.lost;
+			/* A report lets others in. */
+			if (rq->visit != ROWS_ALONE)
+				return lost +
+				       put_parts(rq, order, n - i - 1, blocks + i + 1);
+			continue;
+		}
+		atomic_store_explicit(row, taken & ~mask, memory_order_relaxed);
+		atomic_store_explicit(used, state - count, memory_order_relaxed);
+	}
+	return lost;
+}
+
 /* Blocks of less than a group. Returns how many pages were not taken. */
-static unsigned long put_parts(struct zone *zone, unsigned int order, size_t n,
+static unsigned long put_parts(struct rows_request *rq, unsigned int order, size_t n,
 			       struct page **blocks)
 {
-	struct put p = {.zone = zone};
+	struct put p = {.rq = rq};
 	uint64_t pages = ~(uint64_t)0;
 	unsigned int rows_each = 1, count = ROW_PAGES;
 
+	if (rq->visit == ROWS_ALONE && order <= ROW_ORDER &&
+	    !in_sequence(order, n, blocks))
+		return put_scattered(rq, order, n, blocks);
 	if (order < ROW_ORDER) {
 		count = 1u << order;
 		pages = ((uint64_t)1 << count) - 1;
@@ -263,7 +317,7 @@ static unsigned long put_parts(struct zone *zone, unsigned int order, size_t n,
 	}
 	for (size_t i = 0; i < n; i++) {
 		unsigned long at = (unsigned long)(blocks[i] - buddy.mem_map) -
-				   zone->start_pfn;
+				   rq->zone->start_pfn;
 
 		for (unsigned int r = 0; r < rows_each; r++, at += ROW_PAGES)
 			put_pages(&p, at, pages, count);
@@ -272,34 +326,34 @@ static unsigned long put_parts(struct zone *zone, unsigned int order, size_t n,
 	return p.lost;
 }
 
-void rows_put_blocks(struct zone *zone, unsigned int order, size_t n,
+void rows_put_blocks(struct rows_request *rq, unsigned int order, size_t n,
 		     struct page **blocks)
 {
 	unsigned long pages = (unsigned long)n << order;
 
-	pages -= order < GROUP_ORDER ? put_parts(zone, order, n, blocks)
-				     : put_whole(zone, order, n, blocks);
-	zone_add_free(zone, pages);
+	pages -= order < GROUP_ORDER ? put_parts(rq, order, n, blocks)
+				     : put_whole(rq, order, n, blocks);
+	zone_add_free(rq->zone, pages, rq->visit == ROWS_ALONE);
 }
 
 void rows_free(struct zone *zone, unsigned int order, size_t n, struct page **blocks)
 {
-	_Atomic long *under_way = rows_enter();
+	struct rows_request rq = {zone, rows_enter()};
 
-	rows_put_blocks(zone, order, n, blocks);
-	rows_leave(under_way);
+	rows_put_blocks(&rq, order, n, blocks);
+	rows_leave(rq.visit);
 }
 
 void rows_split(struct zone *zone, struct page *page, unsigned int order)
 {
 	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
 	unsigned int g = (unsigned int)((pfn - zone->start_pfn) >> GROUP_ORDER);
-	_Atomic long *under_way = rows_enter();
+	enum rows_visit visit = rows_enter();
 
 	for (unsigned int i = 0; i < 1u << (order - GROUP_ORDER); i++) {
-		struct group group = rows_group(zone, g + i);
+		struct group group = rows_group(zone, g + i, visit == ROWS_ALONE);
 
 		group_split(&group);
 	}
-	rows_leave(under_way);
+	rows_leave(visit);
 }

@@ -3,15 +3,17 @@
  * Rows: the lock-free lower level of the page allocator; theory: rows.c.
  *
  * A row is 64 pages and one word of a bitmap: a set bit is a taken page. A group
- * is 8 rows, one huge page (2 MiB), whose bits fill one cache line. Two groups are
- * a pair, the largest block (4 MiB), with one word of state, a half for each:
+ * is 8 rows, one huge page (2 MiB), whose bits fill one cache line. A region is 64
+ * groups (128 MiB) and one word of a bitmap again: a set bit is a group that is not
+ * wholly free.
  *
- *   63       43  42  41         32 31       11  10  9          0
- *   |    0     | W |     used     |     0     | W |     used     |
- *   '------- odd group -----------'------- even group -----------'
+ *   bit in region   used of group
+ *        0               0          free: nobody but who sets the bit may touch it
+ *        1               0          given out whole, or being opened or closed by
+ *                                   whoever set the bit, or brought used to 0
+ *        1          OPEN | 1..512   open: so many of its pages are taken or promised
  *
- * used: pages taken or promised, 0..512. W: taken whole; then used is 0. All-zero
- * is all-free, so untouched memory costs none.
+ * All-zero is all-free, so untouched memory costs none.
  */
 #ifndef KMEM_BUDDY_ROWS_H
 #define KMEM_BUDDY_ROWS_H
@@ -27,55 +29,55 @@
 #define GROUP_PAGES (1u << GROUP_ORDER)
 #define GROUP_ROWS  (GROUP_PAGES / ROW_PAGES)
 
-#define GROUP_WHOLE ((uint32_t)1 << 10)
-#define PAIR_WHOLE  ((uint64_t)GROUP_WHOLE << 32 | GROUP_WHOLE)
+#define GROUP_OPEN ((uint64_t)1 << 32)
 
 typedef _Atomic uint64_t row_word;
 
-/* A line of its own, for a CPU works on one pair at a time. 0.06 bytes a page. */
-struct group_pair {
-	_Atomic uint64_t state;
-} __attribute__((aligned(KMEM_CACHELINE)));
+/* Two to a line: a CPU opens neighbours where it can. 0.06 bytes a page. */
+struct group_state {
+	row_word used;
+} __attribute__((aligned(KMEM_CACHELINE / 2)));
 
 /* One group, for the steps below. */
 struct group {
-	_Atomic uint64_t *pair;
-	unsigned int shift; /* of its half: 0 or 32 */
+	row_word *state;
 	row_word *rows;
 	struct page *base; /* its first page */
+	bool alone;	   /* nobody else takes a step meanwhile: see rows_gate.c */
 };
 
 /* --- rows_group.c: the atomic steps --- */
 
-/* Takes up to n blocks of an order up to ROW_ORDER, in rising order. *was_free: the
- * group had been wholly free. */
-size_t group_take(const struct group *g, unsigned int order, size_t n, struct page **out,
-		  bool *was_free);
-/* The same for one block of several rows (orders 7 and 8). */
-struct page *group_take_rows(const struct group *g, unsigned int order, bool *was_free);
+/*
+ * Takes up to n blocks of an order up to ROW_ORDER, in rising order, or one block of
+ * several rows (orders 7 and 8). fresh: the caller has set the group's bit in its
+ * region, which was clear. *surplus: pages that are to be counted back.
+ */
+size_t group_take(const struct group *g, unsigned int order, size_t n, bool fresh,
+		  struct page **out, unsigned int *surplus);
 
 /*
- * Takes the groups of `whole` (GROUP_WHOLE in one or both halves) whole, all or none:
- * false when one of them is not wholly free. And gives them back: false, and
- * nothing done, when one was not taken whole.
+ * Counts pages back whose bits are clear. Returns how many were in use before: when it
+ * is as many, the group is closed, and its bit in the region is the caller's to clear.
  */
-bool pair_take_whole(_Atomic uint64_t *pair, uint64_t whole);
-bool pair_put_whole(_Atomic uint64_t *pair, uint64_t whole);
+unsigned int group_put(const struct group *g, unsigned int pages);
 
-/*
- * Frees pages of one row. Returns those of the mask that were not taken: the caller
- * reports them and must not count them. Then the rest is to be counted back, once
- * for all rows: group_put() returns the group's state before.
- */
-uint64_t group_clear(row_word *row, uint64_t mask);
-uint32_t group_put(const struct group *g, unsigned int pages);
 /* Turns a group that the caller has taken whole into 512 taken pages. */
-bool group_split(const struct group *g);
+void group_split(const struct group *g);
+
+/* Takes up to n aligned sets of 2^order bits of a row, or of a region: the first bit of
+ * each, lowest first. */
+uint64_t row_take(row_word *row, unsigned int order, size_t n, bool alone);
+/* Takes one bit: false when it was taken already. */
+bool row_take_bit(row_word *row, uint64_t bit, bool alone);
+/* Clears bits of a row: pages that are freed, to be counted back then by group_put();
+ * or of a region. Returns those that were clear, which the caller reports. */
+uint64_t row_clear(row_word *row, uint64_t mask, bool alone);
 
 /* --- bit patterns --- */
 
-/* First pages of all free blocks of an order within one row. */
-static inline uint64_t row_starts(uint64_t taken, unsigned int order)
+/* First pages of all blocks of an order within one row. */
+static inline uint64_t row_aligned(unsigned int order)
 {
 	static const uint64_t aligned[ROW_ORDER + 1] = {
 		~(uint64_t)0,
@@ -86,11 +88,18 @@ static inline uint64_t row_starts(uint64_t taken, unsigned int order)
 		0x0000000100000001u,
 		1,
 	};
+
+	return aligned[order];
+}
+
+/* First pages of all free ones. */
+static inline uint64_t row_starts(uint64_t taken, unsigned int order)
+{
 	uint64_t free = ~taken;
 
 	for (unsigned int k = 0; k < order; k++)
 		free &= free >> (1u << k);
-	return free & aligned[order];
+	return free & row_aligned(order);
 }
 
 /* The pages of the blocks that start there. */

@@ -14,23 +14,34 @@ static enum rows_class class_of(unsigned int order)
 }
 
 /* Makes the group this CPU's own for the class; the former one is open to all. */
-static void adopt(struct rows *rows, unsigned int class, unsigned int g)
+static void adopt(struct rows *rows, unsigned int class, unsigned int g, bool alone)
 {
 	_Atomic uint32_t *current = rows_current(rows, os_cpu_id(), class);
 	uint32_t former;
 
-	rows_note_closed(rows, g);
-	former = atomic_exchange(current, g + 1);
+	rows_note_closed(rows, g, alone);
+	if (alone) {
+		former = atomic_load_explicit(current, memory_order_relaxed);
+		atomic_store_explicit(current, g + 1, memory_order_relaxed);
+	} else {
+		former = atomic_exchange(current, g + 1);
+	}
 	if (former != 0 && former != g + 1)
-		rows_note_open(rows, former - 1);
+		rows_note_open(rows, former - 1, alone);
 }
 
 struct find {
-	struct zone *zone;
+	struct rows_request rq;
+	bool alone;
 	unsigned int order, type;
 	size_t wanted, got;
 	struct page **out;
 };
+
+static struct rows *rows_of(const struct find *f)
+{
+	return &f->rq.zone->rows;
+}
 
 /* Which of a CPU's own groups a request uses. */
 static unsigned int own_of(const struct find *f)
@@ -38,246 +49,263 @@ static unsigned int own_of(const struct find *f)
 	return f->type * NR_ROWS_CLASSES + class_of(f->order);
 }
 
-/* A wholly free group is opened for blocks of this type. */
-static void set_type(const struct find *f, unsigned int g)
+/* Takes what one group has: open, or fresh, which is ours by its bit in the region. */
+static void take_from(struct find *f, unsigned int g, bool fresh)
 {
-	if (buddy.mobility)
-		atomic_store_explicit(&f->zone->rows.type[g], (uint8_t)f->type,
-				      memory_order_relaxed);
+	struct group group = rows_group(f->rq.zone, g, f->alone);
+	unsigned int surplus;
+	size_t got;
+
+	do {
+		got = group_take(&group, f->order, f->wanted - f->got, fresh,
+				 f->out + f->got, &surplus);
+		f->got += got;
+		fresh = false;
+		if (surplus != 0)
+			rows_count_back(&f->rq, g, surplus);
+		/* Large blocks come one at a time. */
+	} while (got != 0 && f->order > ROW_ORDER && f->got < f->wanted);
 }
 
-/* Takes what one group has; true when nothing more is wanted. */
-static bool find_in(struct find *f, unsigned int g)
+/* The same with a group that is wholly free: false when it is not any more. */
+static bool take_from_free(struct find *f, unsigned int g)
 {
-	struct rows *rows = &f->zone->rows;
-	struct group group = rows_group(f->zone, g);
-	bool was_free = false;
+	struct rows *rows = rows_of(f);
+	struct region *region = rows_region(rows, g);
 
-	if (f->order <= ROW_ORDER) {
-		f->got += group_take(&group, f->order, f->wanted - f->got,
-				     f->out + f->got, &was_free);
-	} else {
-		while (f->got < f->wanted) {
-			struct page *page = group_take_rows(&group, f->order, &was_free);
-
-			if (page == NULL)
-				break;
-			f->out[f->got++] = page;
-		}
-	}
-	if (was_free)
-		rows_note_taken(rows, g / HINT_GROUPS, rows_group_bit(g));
-	return f->got == f->wanted;
+	if (!row_take_bit(&region->taken, rows_region_bit(g), f->alone))
+		return false;
+	/* It is opened for blocks of this type. */
+	if (buddy.mobility)
+		atomic_store_explicit(&rows->type[g], (uint8_t)f->type,
+				      memory_order_relaxed);
+	rows_note_taken(region, rows_region_bit(g), f->alone);
+	take_from(f, g, true);
+	return true;
 }
 
 static void find_in_own(struct find *f)
 {
-	struct rows *rows = &f->zone->rows;
+	struct rows *rows = rows_of(f);
 	unsigned int class = own_of(f);
 	uint32_t own = atomic_load_explicit(rows_current(rows, os_cpu_id(), class),
 					    memory_order_relaxed);
-	uint32_t other;
-	size_t before;
 
-	if (own == 0 || find_in(f, own - 1))
+	if (own == 0)
 		return;
-	/* The other half of the pair: its state lies in the line that is here. */
-	other = (own - 1) ^ 1;
-	if (other >= rows->nr_groups || rows_group_state(rows, other) != 0)
+	if (rows_group_state(rows, own - 1) != 0)
+		take_from(f, own - 1, false);
+	else if (rows_group_free(rows, own - 1))
+		take_from_free(f, own - 1);
+	if (f->got == f->wanted)
 		return;
-	before = f->got;
-	set_type(f, other);
-	find_in(f, other);
-	if (f->got != before)
-		adopt(rows, class, other);
+	/* The neighbour: its state lies in the line that is here. */
+	own = (own - 1) ^ 1;
+	if (own < rows->nr_groups && rows_group_free(rows, own) && take_from_free(f, own))
+		adopt(rows, class, own, f->alone);
 }
 
 /* The open groups, the lowest first. A class adopts the one that served it last. */
 static void find_in_open(struct find *f, unsigned int type)
 {
-	struct rows *rows = &f->zone->rows;
+	struct rows *rows = rows_of(f);
 	unsigned int start = atomic_load_explicit(&rows->open_from[type],
 						  memory_order_relaxed);
 	unsigned int tries = f->order == 0 ? UINT32_MAX : OPEN_TRIES;
 	bool none = true;
 
-	for (unsigned int w = start; w < rows->nr_words; w++) {
-		uint64_t open = atomic_load_explicit(&rows->open[type][w],
-						     memory_order_relaxed);
+	for (unsigned int r = start; r < rows->nr_regions; r++) {
+		row_word *hint = &rows->region[r].open[type];
+		uint64_t open = atomic_load_explicit(hint, memory_order_relaxed);
 
 		if (open != 0 && none) {
 			none = false;
-			if (w != start)
-				atomic_store_explicit(&rows->open_from[type], w,
+			if (r != start)
+				atomic_store_explicit(&rows->open_from[type], r,
 						      memory_order_relaxed);
 		}
 		for (; open != 0; open &= open - 1) {
-			unsigned int g = w * HINT_GROUPS +
+			unsigned int g = r * REGION_GROUPS +
 					 (unsigned int)__builtin_ctzll(open);
 			size_t before = f->got;
-			bool done;
 
 			if (!rows_has_room(rows_group_state(rows, g))) {
-				hint_clear(rows->open[type], g);
-				rows_note_open(rows, g);
+				hint_clear(hint, rows_region_bit(g), f->alone);
+				rows_note_open(rows, g, f->alone);
 				continue;
 			}
-			done = find_in(f, g);
+			take_from(f, g, false);
 			if (f->got != before)
-				adopt(rows, own_of(f), g);
-			if (done || --tries == 0)
+				adopt(rows, own_of(f), g, f->alone);
+			if (f->got == f->wanted || --tries == 0)
 				return;
 		}
 	}
 	if (none)
-		atomic_store_explicit(&rows->open_from[type], rows->nr_words,
+		atomic_store_explicit(&rows->open_from[type], rows->nr_regions,
 				      memory_order_relaxed);
 }
 
-/* Groups of the word that are wholly free; pairs: the first of two that both are. */
-static uint64_t free_groups(const struct rows *rows, unsigned int w, bool pairs)
+static uint64_t free_groups(const struct rows *rows, unsigned int region)
 {
-	uint64_t free = ~atomic_load_explicit(&rows->busy[w], memory_order_relaxed) &
-			rows_word_mask(rows, w);
-
-	return pairs ? row_starts(~free, 1) : free;
+	return ~atomic_load_explicit(&rows->region[region].taken, memory_order_relaxed);
 }
 
-/*
- * Whole groups of word w that are in `free`; in pairs where both halves are free and
- * wanted, for that is one step instead of two.
- */
-static void take_whole(struct find *f, unsigned int w, uint64_t free)
+/* Huge pages of a region: all that are wanted in one step. */
+static void take_whole(struct find *f, unsigned int r)
 {
-	struct rows *rows = &f->zone->rows;
-	uint64_t taken = 0;
+	struct region *region = &rows_of(f)->region[r];
+	unsigned int order = f->order - GROUP_ORDER;
+	uint64_t starts = row_take(&region->taken, order, f->wanted - f->got, f->alone);
+	struct page *first = buddy.mem_map +
+			     rows_first_pfn(f->rq.zone, r * REGION_GROUPS);
 
-	while (free != 0 && f->got < f->wanted) {
-		unsigned int bit = (unsigned int)__builtin_ctzll(free), half = bit & 1;
-		_Atomic uint64_t *pair = &rows->pair[(w * HINT_GROUPS + bit) / 2].state;
-		struct page *page = buddy.mem_map +
-				    rows_first_pfn(f->zone, w * HINT_GROUPS + bit);
-		uint64_t both = (uint64_t)3 << bit;
-
-		if (f->order > GROUP_ORDER) {
-			if (pair_take_whole(pair, PAIR_WHOLE)) {
-				taken |= both;
-				f->out[f->got++] = page;
-			}
-		} else if (half == 0 && (free & both) == both &&
-			   f->wanted - f->got >= 2 && pair_take_whole(pair, PAIR_WHOLE)) {
-			taken |= both;
-			f->out[f->got++] = page;
-			f->out[f->got++] = page + GROUP_PAGES;
-			free &= ~both;
-		} else if (pair_take_whole(pair, (uint64_t)GROUP_WHOLE << 32 * half)) {
-			taken |= (uint64_t)1 << bit;
-			f->out[f->got++] = page;
-		}
-		free &= ~((uint64_t)1 << bit);
-	}
-	if (taken != 0)
-		rows_note_taken(rows, w, taken);
+	if (starts == 0)
+		return;
+	rows_note_taken(region, row_spread(starts, order), f->alone);
+	for (; starts != 0; starts &= starts - 1)
+		f->out[f->got++] = first +
+				   ((size_t)__builtin_ctzll(starts) << GROUP_ORDER);
 }
 
-/* Blocks from wholly free groups of word w, each of which becomes the CPU's own. */
-static void use_free(struct find *f, unsigned int w, uint64_t free)
+/* The first region that may have a free group, brought up to date. */
+static unsigned int first_free_region(struct rows *rows)
 {
-	for (; free != 0 && f->got < f->wanted; free &= free - 1) {
-		unsigned int g = w * HINT_GROUPS + (unsigned int)__builtin_ctzll(free);
+	unsigned int start = atomic_load_explicit(&rows->free_from, memory_order_relaxed);
+	unsigned int r = start;
+
+	while (r < rows->nr_regions && free_groups(rows, r) == 0)
+		r++;
+	if (r == rows->nr_regions)
+		return start;
+	if (r != start)
+		atomic_store_explicit(&rows->free_from, r, memory_order_relaxed);
+	return r;
+}
+
+/* Makes the region the one from which this CPU takes huge pages. */
+static void settle(struct rows *rows, unsigned int r)
+{
+	unsigned int cpu = os_cpu_id();
+	_Atomic uint32_t *own = rows_current(rows, cpu, OWN_REGION);
+	uint32_t former = atomic_load_explicit(own, memory_order_relaxed);
+
+	if (former != 0 && atomic_load_explicit(&rows->region[former - 1].taker,
+						memory_order_relaxed) == cpu + 1)
+		atomic_store_explicit(&rows->region[former - 1].taker, 0,
+				      memory_order_relaxed);
+	atomic_store_explicit(own, r + 1, memory_order_relaxed);
+	atomic_store_explicit(&rows->region[r].taker, cpu + 1, memory_order_relaxed);
+}
+
+/* Orders 9 and 10: each CPU from a region of its own while there is one, so that they do
+ * not work on one word; else the lowest. */
+static void find_whole(struct find *f)
+{
+	struct rows *rows = rows_of(f);
+	uint32_t own = atomic_load_explicit(rows_current(rows, os_cpu_id(), OWN_REGION),
+					    memory_order_relaxed);
+	unsigned int start;
+
+	if (own != 0)
+		take_whole(f, own - 1);
+	if (f->got == f->wanted)
+		return;
+	start = first_free_region(rows);
+	for (unsigned int r = start; r < rows->nr_regions && f->got < f->wanted; r++) {
 		size_t before = f->got;
 
-		set_type(f, g);
-		find_in(f, g);
+		if (free_groups(rows, r) == 0 ||
+		    atomic_load_explicit(&rows->region[r].taker, memory_order_relaxed) !=
+			    0)
+			continue;
+		take_whole(f, r);
 		if (f->got != before)
-			adopt(&f->zone->rows, own_of(f), g);
+			settle(rows, r);
 	}
+	for (unsigned int r = start; r < rows->nr_regions && f->got < f->wanted; r++)
+		take_whole(f, r);
 }
 
-/* The lowest wholly free groups, or only those with a wholly free neighbour. */
+/* The lowest wholly free groups, each of which becomes the CPU's own; those with a free
+ * neighbour first, of which the CPU will then have both. */
 static void find_in_free(struct find *f, bool pairs)
 {
-	struct rows *rows = &f->zone->rows;
-	unsigned int start = atomic_load_explicit(&rows->free_from, memory_order_relaxed);
-	bool none = true;
+	struct rows *rows = rows_of(f);
 
-	for (unsigned int w = start; w < rows->nr_words; w++) {
-		uint64_t free = free_groups(rows, w, pairs);
+	for (unsigned int r = first_free_region(rows); r < rows->nr_regions; r++) {
+		uint64_t free = free_groups(rows, r);
 
-		/* Words without any free group are not looked at again. */
-		if (none && free_groups(rows, w, false) != 0) {
-			none = false;
-			if (w != start)
-				atomic_store_explicit(&rows->free_from, w,
-						      memory_order_relaxed);
+		for (free = pairs ? row_starts(~free, 1) : free; free != 0;
+		     free &= free - 1) {
+			unsigned int g = r * REGION_GROUPS +
+					 (unsigned int)__builtin_ctzll(free);
+
+			if (!take_from_free(f, g))
+				continue;
+			adopt(rows, own_of(f), g, f->alone);
+			if (f->got == f->wanted)
+				return;
 		}
-		if (f->order >= GROUP_ORDER)
-			take_whole(f, w, free);
-		else
-			use_free(f, w, free);
-		if (f->got == f->wanted)
-			return;
 	}
 }
 
 /* Hints may lag: looks at everything. */
 static KMEM_COLD void find_anywhere(struct find *f)
 {
-	struct rows *rows = &f->zone->rows;
+	struct rows *rows = rows_of(f);
 
 	atomic_store_explicit(&rows->free_from, 0, memory_order_relaxed);
 	for (unsigned int type = 0; type < rows_types(); type++)
 		atomic_store_explicit(&rows->open_from[type], 0, memory_order_relaxed);
 	if (f->order >= GROUP_ORDER) {
-		for (unsigned int w = 0; w < rows->nr_words && f->got < f->wanted; w++) {
-			uint64_t all = rows_word_mask(rows, w);
-
-			take_whole(f, w,
-				   f->order > GROUP_ORDER ? all & 0x5555555555555555u
-							  : all);
-		}
+		for (unsigned int r = 0; r < rows->nr_regions && f->got < f->wanted; r++)
+			take_whole(f, r);
 		return;
 	}
-	for (unsigned int g = 0; g < rows->nr_groups; g++) {
-		if (rows_group_state(rows, g) < GROUP_PAGES && find_in(f, g))
-			return;
+	for (unsigned int g = 0; g < rows->nr_groups && f->got < f->wanted; g++) {
+		if (rows_has_room(rows_group_state(rows, g)))
+			take_from(f, g, false);
+		else if (rows_group_free(rows, g))
+			take_from_free(f, g);
 	}
 }
 
-static void find_blocks(struct find *f)
+static void find_in_parts(struct find *f)
 {
-	if (f->order < GROUP_ORDER) {
-		find_in_own(f);
-		if (f->got < f->wanted)
-			find_in_open(f, f->type);
-	}
-	if (f->got < f->wanted && f->order != GROUP_ORDER)
+	find_in_own(f);
+	if (f->got < f->wanted)
+		find_in_open(f, f->type);
+	if (f->got < f->wanted)
 		find_in_free(f, true);
-	if (f->got < f->wanted && f->order <= GROUP_ORDER)
+	if (f->got < f->wanted)
 		find_in_free(f, false);
 	/* Only now where blocks of another type are: it will be a mixed group. */
-	for (unsigned int type = 0; f->order < GROUP_ORDER && type < rows_types();
-	     type++) {
+	for (unsigned int type = 0; type < rows_types(); type++) {
 		if (f->got < f->wanted && type != f->type)
 			find_in_open(f, type);
 	}
-	if (KMEM_UNLIKELY(f->got < f->wanted))
-		find_anywhere(f);
 }
 
 size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
 		 struct page **out)
 {
 	unsigned int order = kind_order(kind);
-	struct find f = {
-		.zone = zone, .order = order, .type = kind >> KIND_SHIFT, .out = out};
-	_Atomic long *under_way = rows_enter();
+	struct find f = {.rq = {zone, rows_enter()},
+			 .order = order,
+			 .type = kind >> KIND_SHIFT,
+			 .out = out};
 
-	f.wanted = zone_promise(zone, order, mark, n);
-	if (f.wanted != 0)
-		find_blocks(&f);
-	if (f.got < f.wanted)
-		zone_add_free(zone, (f.wanted - f.got) << order);
-	rows_leave(under_way);
+	f.alone = f.rq.visit == ROWS_ALONE;
+	f.wanted = zone_promise(zone, order, mark, n, f.alone);
+	if (f.wanted != 0 && order >= GROUP_ORDER)
+		find_whole(&f);
+	else if (f.wanted != 0)
+		find_in_parts(&f);
+	if (KMEM_UNLIKELY(f.got < f.wanted)) {
+		find_anywhere(&f);
+		zone_add_free(zone, (f.wanted - f.got) << order, f.alone);
+	}
+	rows_leave(f.rq.visit);
 	return f.got;
 }

@@ -13,9 +13,12 @@ enum rows_class { ROWS_PAGE, ROWS_SMALL, ROWS_LARGE, NR_ROWS_CLASSES };
 /* What a CPU writes has a line of its own. */
 #define ROWS_CPU_BYTES KMEM_CACHELINE
 
-/* A CPU's own groups: one for each class and migrate type. */
+/* A CPU's own groups: one for each class and migrate type; and the region from which it
+ * takes huge pages. */
 #define NR_OWN_GROUPS (NR_ROWS_CLASSES * MIGRATE_TYPES)
-_Static_assert(NR_OWN_GROUPS * sizeof(uint32_t) <= ROWS_CPU_BYTES, "they fill a line");
+#define OWN_REGION    NR_OWN_GROUPS
+_Static_assert((NR_OWN_GROUPS + 1) * sizeof(uint32_t) <= ROWS_CPU_BYTES,
+	       "they fill a line");
 
 /* Migrate types that are told apart. */
 static inline unsigned int rows_types(void)
@@ -23,23 +26,45 @@ static inline unsigned int rows_types(void)
 	return buddy.mobility ? MIGRATE_TYPES : 1;
 }
 
-/* One bit per group, 64 groups (128 MiB) to a word. */
-#define HINT_GROUPS 64u
+#define REGION_GROUPS 64u
 
 size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
 		 struct page **out);
 void rows_free(struct zone *zone, unsigned int order, size_t n, struct page **blocks);
-/* rows_free() by a caller that has entered. */
-void rows_put_blocks(struct zone *zone, unsigned int order, size_t n,
-		     struct page **blocks);
 /* An allocated block of order 9 or 10 is going to be freed in pieces. */
 void rows_split(struct zone *zone, struct page *page, unsigned int order);
 
-/* Around each request, where a fork may come (private backing); fork waits for all. */
-_Atomic long *rows_enter(void);
-void rows_leave(_Atomic long *under_way);
+/* --- rows_gate.c: around each request --- */
+
+/* How a request has entered. */
+enum rows_visit {
+	ROWS_SHARED, /* among others */
+	ROWS_GUEST,  /* among others, without a restartable sequence */
+	ROWS_ALONE,  /* nobody else is inside: its steps need not be atomic */
+};
+/* Nobody who is inside may enter again, or sleep. */
+enum rows_visit rows_enter(void);
+/* Not alone: for requests that sleep. */
+enum rows_visit rows_enter_shared(void);
+void rows_leave(enum rows_visit visit);
+/* Keeps everybody outside. */
 void rows_fork_lock(void);
 void rows_fork_unlock(void);
+int rows_gate_init(void);
+void rows_gate_exit(void);
+/* For tests: a CPU is alone. */
+bool rows_gate_alone(void);
+
+/* A request that is inside. */
+struct rows_request {
+	struct zone *zone;
+	enum rows_visit visit;
+};
+/* rows_free() by a caller that has entered. */
+void rows_put_blocks(struct rows_request *rq, unsigned int order, size_t n,
+		     struct page **blocks);
+/* Pages of a group whose bits are clear. */
+void rows_count_back(const struct rows_request *rq, unsigned int g, unsigned int pages);
 
 /* Memory of all zones together; 0 or -ENOMEM with a text. */
 int rows_init(void);
@@ -64,53 +89,78 @@ static inline unsigned long rows_first_pfn(const struct zone *zone, unsigned int
 	return zone->start_pfn + ((unsigned long)g << GROUP_ORDER);
 }
 
-static inline uint32_t rows_group_state(const struct rows *rows, unsigned int g)
+static inline struct region *rows_region(const struct rows *rows, unsigned int g)
 {
-	return (uint32_t)(atomic_load(&rows->pair[g / 2].state) >> 32 * (g & 1));
+	return &rows->region[g / REGION_GROUPS];
 }
 
-static inline struct group rows_group(const struct zone *zone, unsigned int g)
+static inline uint64_t rows_region_bit(unsigned int g)
 {
-	return (struct group){.pair = &zone->rows.pair[g / 2].state,
-			      .shift = 32 * (g & 1),
+	return (uint64_t)1 << g % REGION_GROUPS;
+}
+
+static inline bool rows_bit(const row_word *word, unsigned int g)
+{
+	return (atomic_load_explicit(word, memory_order_relaxed) & rows_region_bit(g)) !=
+	       0;
+}
+
+/* Wholly free. */
+static inline bool rows_group_free(const struct rows *rows, unsigned int g)
+{
+	return !rows_bit(&rows_region(rows, g)->taken, g);
+}
+
+/* GROUP_OPEN and how many of its pages are in use; 0: free, or given out whole. */
+static inline uint64_t rows_group_state(const struct rows *rows, unsigned int g)
+{
+	return atomic_load_explicit(&rows->state[g].used, memory_order_relaxed);
+}
+
+static inline struct group rows_group(const struct zone *zone, unsigned int g, bool alone)
+{
+	return (struct group){.state = &zone->rows.state[g].used,
 			      .rows = &zone->rows.row[g * GROUP_ROWS],
-			      .base = buddy.mem_map + rows_first_pfn(zone, g)};
-}
-
-static inline uint64_t rows_group_bit(unsigned int g)
-{
-	return (uint64_t)1 << g % HINT_GROUPS;
+			      .base = buddy.mem_map + rows_first_pfn(zone, g),
+			      .alone = alone};
 }
 
 /* Used in part. */
-static inline bool rows_has_room(uint32_t state)
+static inline bool rows_has_room(uint64_t state)
 {
-	return state != 0 && state < GROUP_PAGES;
+	return (state & GROUP_OPEN) != 0 && (uint32_t)state < GROUP_PAGES;
 }
 
-/* The bits of a hint's word that stand for a group. */
-static inline uint64_t rows_word_mask(const struct rows *rows, unsigned int w)
+/* The bits of a region that stand for a group. */
+static inline uint64_t rows_region_mask(const struct rows *rows, unsigned int region)
 {
-	unsigned int groups = rows->nr_groups - w * HINT_GROUPS;
+	unsigned int groups = rows->nr_groups - region * REGION_GROUPS;
 
-	return groups >= HINT_GROUPS ? ~(uint64_t)0 : ((uint64_t)1 << groups) - 1;
+	return groups >= REGION_GROUPS ? ~(uint64_t)0 : ((uint64_t)1 << groups) - 1;
 }
 
-static inline bool hint_test(const row_word *hint, unsigned int g)
+static inline void hint_set(row_word *hint, uint64_t bits, bool alone)
 {
-	return atomic_load_explicit(&hint[g / HINT_GROUPS], memory_order_relaxed) >>
-		       (g % HINT_GROUPS) &
-	       1;
+	uint64_t set = atomic_load_explicit(hint, memory_order_relaxed);
+
+	if ((~set & bits) == 0)
+		return;
+	if (alone)
+		atomic_store_explicit(hint, set | bits, memory_order_relaxed);
+	else
+		atomic_fetch_or(hint, bits);
 }
 
-static inline void hint_set(row_word *hint, unsigned int g)
+static inline void hint_clear(row_word *hint, uint64_t bits, bool alone)
 {
-	atomic_fetch_or(&hint[g / HINT_GROUPS], (uint64_t)1 << (g % HINT_GROUPS));
-}
+	uint64_t set = atomic_load_explicit(hint, memory_order_relaxed);
 
-static inline void hint_clear(row_word *hint, unsigned int g)
-{
-	atomic_fetch_and(&hint[g / HINT_GROUPS], ~((uint64_t)1 << (g % HINT_GROUPS)));
+	if ((set & bits) == 0)
+		return;
+	if (alone)
+		atomic_store_explicit(hint, set & ~bits, memory_order_relaxed);
+	else
+		atomic_fetch_and(hint, ~bits);
 }
 
 static inline _Atomic uint32_t *rows_current(const struct rows *rows, unsigned int cpu,
@@ -119,15 +169,15 @@ static inline _Atomic uint32_t *rows_current(const struct rows *rows, unsigned i
 	return (_Atomic uint32_t *)(rows->current + (size_t)cpu * ROWS_CPU_BYTES) + class;
 }
 
-/* States of the groups of word w in `mask` have changed from or to 0: brings the hint in
- * line. */
-void rows_note_busy(struct rows *rows, unsigned int w, uint64_t mask);
-/* The same, for wholly free groups that are now used. */
-void rows_note_taken(struct rows *rows, unsigned int w, uint64_t mask);
+/* Free groups of a region are going to be used. */
+void rows_note_taken(struct region *region, uint64_t groups, bool alone);
+/* Gives groups back that the caller had set the bits of: the bits that were clear. */
+uint64_t rows_give_back(const struct rows_request *rq, unsigned int region,
+			uint64_t groups);
 /* The group is not for others any more. Its type may have changed since its bit was set:
  * looks for all types. */
-void rows_note_closed(struct rows *rows, unsigned int g);
+void rows_note_closed(struct rows *rows, unsigned int g, bool alone);
 /* The group has room again for whoever looks for some. */
-void rows_note_open(struct rows *rows, unsigned int g);
+void rows_note_open(struct rows *rows, unsigned int g, bool alone);
 
 #endif /* KMEM_BUDDY_ROWS_INTERNAL_H */

@@ -5,11 +5,6 @@
 #include <errno.h>
 #include <kmem/error.h>
 
-static uint32_t state_of(const struct rows *rows, unsigned int g)
-{
-	return rows_group_state(rows, g);
-}
-
 static uint64_t row_of(const struct rows *rows, unsigned int g, unsigned int r)
 {
 	return atomic_load_explicit(&rows->row[g * GROUP_ROWS + r], memory_order_relaxed);
@@ -20,7 +15,9 @@ bool rows_page_free(const struct zone *zone, unsigned long pfn)
 	unsigned long at = pfn - zone->start_pfn;
 	unsigned int g = (unsigned int)(at / GROUP_PAGES);
 
-	return (state_of(&zone->rows, g) & GROUP_WHOLE) == 0 &&
+	if (rows_group_free(&zone->rows, g))
+		return true;
+	return rows_group_state(&zone->rows, g) != 0 &&
 	       (row_of(&zone->rows, g, (unsigned int)(at / ROW_PAGES % GROUP_ROWS)) >>
 			(at % ROW_PAGES) &
 		1) == 0;
@@ -75,14 +72,14 @@ void rows_count(const struct zone *zone, unsigned long *blocks)
 	for (unsigned int order = 0; order < MAX_ORDER; order++)
 		blocks[order] = 0;
 	for (unsigned int g = 0; g < rows->nr_groups; g++) {
-		uint32_t state = state_of(rows, g);
+		bool free = rows_group_free(rows, g);
 
-		if (state == 0 && g % 2 == 0 && state_of(rows, g + 1) == 0) {
+		if (free && g % 2 == 0 && rows_group_free(rows, g + 1)) {
 			blocks[GROUP_ORDER + 1]++;
 			g++;
-		} else if (state == 0) {
+		} else if (free) {
 			blocks[GROUP_ORDER]++;
-		} else if (state < GROUP_PAGES) {
+		} else if (rows_has_room(rows_group_state(rows, g))) {
 			count_group(rows, g, blocks);
 		}
 	}
@@ -110,7 +107,7 @@ static bool is_somebodys_own(const struct rows *rows, unsigned int g)
 static bool is_open(const struct rows *rows, unsigned int g)
 {
 	for (unsigned int type = 0; type < rows_types(); type++) {
-		if (hint_test(rows->open[type], g))
+		if (rows_bit(&rows_region(rows, g)->open[type], g))
 			return true;
 	}
 	return false;
@@ -119,24 +116,29 @@ static bool is_open(const struct rows *rows, unsigned int g)
 static int check_group(const struct zone *zone, unsigned int g, unsigned long *free)
 {
 	const struct rows *rows = &zone->rows;
-	uint32_t state = state_of(rows, g), taken = 0;
+	uint64_t state = rows_group_state(rows, g);
+	uint32_t used = (uint32_t)state, taken = 0;
 
 	for (unsigned int r = 0; r < GROUP_ROWS; r++)
 		taken += (uint32_t)row_count(row_of(rows, g, r));
-	if (hint_test(rows->busy, g) != (state != 0))
-		return broken(zone, g, "the group's busy bit differs from its state");
-	if (state != 0 && !hint_test(rows->touched, g))
+	if (rows_group_free(rows, g)) {
+		*free += GROUP_PAGES;
+		return state == 0 && taken == 0
+			       ? 0
+			       : broken(zone, g, "free by its region, but in use");
+	}
+	if (!rows_bit(&rows_region(rows, g)->touched, g))
 		return broken(zone, g, "the group is in use, but not marked as touched");
-	if (state == GROUP_WHOLE)
+	if (state == 0)
 		return taken == 0 ? 0 : broken(zone, g, "taken whole and in parts");
-	if (state > GROUP_PAGES)
+	if ((state & ~(uint64_t)UINT32_MAX) != GROUP_OPEN || used == 0 ||
+	    used > GROUP_PAGES)
 		return broken(zone, g, "impossible state of a group");
-	if (taken != state)
+	if (taken != used)
 		return broken(zone, g, "used differs from the taken bits");
-	if (state != 0 && state < GROUP_PAGES && !is_open(rows, g) &&
-	    !is_somebodys_own(rows, g))
+	if (used < GROUP_PAGES && !is_open(rows, g) && !is_somebodys_own(rows, g))
 		return broken(zone, g, "has room, but is neither open nor any CPU's own");
-	*free += GROUP_PAGES - state;
+	*free += GROUP_PAGES - used;
 	return 0;
 }
 
@@ -163,47 +165,42 @@ int rows_check(const struct zone *zone)
  * A group that is purged is taken first, as by a request, so that nobody uses it
  * meanwhile, and nobody waits for the system call.
  */
-static unsigned long purge_whole(struct zone *zone, unsigned int g)
+static unsigned long purge_whole(const struct rows_request *rq, unsigned int g)
 {
-	struct rows *rows = &zone->rows;
-	_Atomic uint64_t *pair = &rows->pair[g / 2].state;
-	uint64_t whole = (uint64_t)GROUP_WHOLE << 32 * (g & 1);
-	unsigned int w = g / HINT_GROUPS;
-	uint64_t bit = (uint64_t)1 << g % HINT_GROUPS;
+	struct zone *zone = rq->zone;
+	struct region *region = rows_region(&zone->rows, g);
+	uint64_t bit = rows_region_bit(g);
 	unsigned long pages = 0;
 
 	/* Never the last pages above the mark: a request would fail for our sake. */
-	if (zone_promise(zone, GROUP_ORDER, zone->pages_low, 1) == 0)
+	if (zone_promise(zone, GROUP_ORDER, zone->pages_low, 1, false) == 0)
 		return 0;
-	if (pair_take_whole(pair, whole)) {
-		rows_note_busy(rows, w, bit);
+	if (row_take_bit(&region->taken, bit, false)) {
 		if (phys_discard_frames(rows_first_pfn(zone, g), GROUP_PAGES) == 0) {
-			hint_clear(rows->touched, g);
-			hint_clear(rows->aged, g);
+			hint_clear(&region->touched, bit, false);
+			hint_clear(&region->aged, bit, false);
 			pages = GROUP_PAGES;
 		}
-		pair_put_whole(pair, whole);
-		rows_note_busy(rows, w, bit);
+		rows_give_back(rq, g / REGION_GROUPS, bit);
 	}
-	zone_add_free(zone, GROUP_PAGES);
+	zone_add_free(zone, GROUP_PAGES, false);
 	return pages;
 }
 
 /* Free runs of at least 64 KiB within a group that is partly in use. */
-static unsigned long purge_parts(struct zone *zone, unsigned int g)
+static unsigned long purge_parts(struct rows_request *rq, unsigned int g)
 {
-	struct group group = rows_group(zone, g);
+	struct zone *zone = rq->zone;
+	struct group group = rows_group(zone, g, false);
 	struct page *block[GROUP_PAGES >> TRIM_ORDER_MIN];
 	unsigned long pages = 0;
 	size_t n = zone_promise(zone, TRIM_ORDER_MIN, zone->pages_low,
-				KMEM_ARRAY_SIZE(block));
-	bool was_free = false;
-	size_t got = group_take(&group, TRIM_ORDER_MIN, n, block, &was_free);
+				KMEM_ARRAY_SIZE(block), false);
+	unsigned int surplus;
+	size_t got = group_take(&group, TRIM_ORDER_MIN, n, false, block, &surplus);
 
-	if (was_free)
-		rows_note_busy(&zone->rows, g / HINT_GROUPS,
-			       (uint64_t)1 << g % HINT_GROUPS);
-	zone_add_free(zone, (n - got) << TRIM_ORDER_MIN);
+	rows_count_back(rq, g, surplus);
+	zone_add_free(zone, (n - got) << TRIM_ORDER_MIN, false);
 	for (size_t i = 0; i < got;) {
 		size_t run = 1;
 
@@ -215,7 +212,7 @@ static unsigned long purge_parts(struct zone *zone, unsigned int g)
 			pages += run << TRIM_ORDER_MIN;
 		i += run;
 	}
-	rows_put_blocks(zone, TRIM_ORDER_MIN, got, block);
+	rows_put_blocks(rq, TRIM_ORDER_MIN, got, block);
 	return pages;
 }
 
@@ -225,19 +222,22 @@ unsigned long rows_purge(struct zone *zone, bool decay)
 	unsigned long pages = 0;
 
 	for (unsigned int g = 0; g < rows->nr_groups; g++) {
-		uint32_t state = state_of(rows, g);
-		_Atomic long *under_way;
+		struct region *region = rows_region(rows, g);
+		bool free = rows_group_free(rows, g);
+		struct rows_request rq = {.zone = zone};
 
-		if (!hint_test(rows->touched, g) || state >= GROUP_PAGES)
+		if (!rows_bit(&region->touched, g) ||
+		    (!free && !rows_has_room(rows_group_state(rows, g))))
 			continue;
-		if (decay && (state != 0 || !hint_test(rows->aged, g))) {
-			if (state == 0)
-				hint_set(rows->aged, g);
+		if (decay && (!free || !rows_bit(&region->aged, g))) {
+			if (free)
+				hint_set(&region->aged, rows_region_bit(g), false);
 			continue;
 		}
-		under_way = rows_enter();
-		pages += state == 0 ? purge_whole(zone, g) : purge_parts(zone, g);
-		rows_leave(under_way);
+		/* Others do not wait for the system calls. */
+		rq.visit = rows_enter_shared();
+		pages += free ? purge_whole(&rq, g) : purge_parts(&rq, g);
+		rows_leave(rq.visit);
 	}
 	return pages;
 }

@@ -152,16 +152,19 @@ static void test_rows(void **state)
 	atomic_fetch_xor(&rows->row[1], 1);
 	assert_broken("used differs from the taken bits");
 	atomic_fetch_xor(&rows->row[1], 1);
-	atomic_fetch_xor(&rows->busy[0], 1);
-	assert_broken("busy bit differs");
-	atomic_fetch_xor(&rows->busy[0], 1);
-	atomic_fetch_and(&rows->touched[0], ~(uint64_t)1);
+	atomic_fetch_xor(&rows->region[0].taken, 1);
+	assert_broken("free by its region, but in use");
+	atomic_fetch_xor(&rows->region[0].taken, 1);
+	atomic_fetch_xor(&rows->state[0].used, GROUP_OPEN);
+	assert_broken("impossible state of a group");
+	atomic_fetch_xor(&rows->state[0].used, GROUP_OPEN);
+	atomic_fetch_and(&rows->region[0].touched, ~(uint64_t)1);
 	assert_broken("not marked as touched");
-	atomic_fetch_or(&rows->touched[0], 1);
+	atomic_fetch_or(&rows->region[0].touched, 1);
 	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++)
 		atomic_store(rows_current(rows, cpu, ROWS_SMALL), 0);
 	assert_broken("neither open nor any CPU's own");
-	rows_note_open(rows, 0);
+	rows_note_open(rows, 0, false);
 	zone->below_low = !zone->below_low;
 	assert_broken("below_low differs");
 	zone->below_low = !zone->below_low;

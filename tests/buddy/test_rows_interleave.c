@@ -11,8 +11,8 @@
  * every step that changes a word is a locked instruction, which orders all others on
  * x86, and the steps on other machines release and acquire.
  *
- * After each step: nobody owns a page that somebody else owns; a group taken whole has
- * no bit set and one owner; used is never less than the bits. After each schedule:
+ * After each step: nobody owns a page that somebody else owns; a group that is free has
+ * no bit set and nobody in it; used is never less than the bits. After each schedule:
  * they are equal.
  */
 #define GROUP_ORDER 8
@@ -21,13 +21,12 @@ static void switch_threads(void);
 #define ROWS_STEP() switch_threads()
 
 /* The library's own, with groups of the real size, are linked too. */
-#define group_take	small_group_take
-#define group_take_rows small_group_take_rows
-#define group_clear	small_group_clear
-#define group_put	small_group_put
-#define group_split	small_group_split
-#define pair_take_whole small_pair_take_whole
-#define pair_put_whole	small_pair_put_whole
+#define group_take   small_group_take
+#define group_put    small_group_put
+#define group_split  small_group_split
+#define row_take     small_row_take
+#define row_take_bit small_row_take_bit
+#define row_clear    small_row_clear
 #include "allocators/buddy/rows_group.c"
 
 #include <setjmp.h>
@@ -42,15 +41,16 @@ static void switch_threads(void);
 enum { THREADS_MAX = 3, STACK_BYTES = 65536, DEPTH_MAX = 256, PAGES = 2 * GROUP_PAGES };
 
 /* --- what is shared --- */
-static _Atomic uint64_t pair;
+static row_word region; /* two groups */
+static row_word used_word[2];
 static row_word rows[2 * GROUP_ROWS];
 static struct page frames[PAGES];
 static int owner[PAGES]; /* thread + 1 */
 
 static struct group group_of(unsigned int half)
 {
-	return (struct group){&pair, 32 * half, rows + half * GROUP_ROWS,
-			      frames + half * GROUP_PAGES};
+	return (struct group){&used_word[half], rows + half * GROUP_ROWS,
+			      frames + half * GROUP_PAGES, false};
 }
 
 /* --- threads --- */
@@ -134,20 +134,29 @@ static bool advance(void)
 	return false;
 }
 
+static uint32_t taken_of(unsigned int half)
+{
+	uint32_t taken = 0;
+
+	for (unsigned int r = 0; r < GROUP_ROWS; r++)
+		taken += row_count(atomic_load(&rows[half * GROUP_ROWS + r]));
+	return taken;
+}
+
 static void check_step(void)
 {
-	uint64_t state = atomic_load(&pair);
-
 	for (unsigned int half = 0; half < 2; half++) {
-		uint32_t used = (uint32_t)(state >> 32 * half);
-		unsigned int taken = 0;
+		uint64_t word = atomic_load(&used_word[half]);
+		uint32_t used = (uint32_t)word, taken = taken_of(half);
 
-		for (unsigned int r = 0; r < GROUP_ROWS; r++)
-			taken += row_count(atomic_load(&rows[half * GROUP_ROWS + r]));
-		if ((used & GROUP_WHOLE) != 0)
-			assert_int_equal(used, GROUP_WHOLE);
+		if ((atomic_load(&region) >> half & 1) == 0)
+			assert_int_equal(word, 0);
+		if (word == 0)
+			/* Whole, or being split by its owner. */
+			assert_true(taken == 0 || owner[half * GROUP_PAGES] != 0);
 		else
-			assert_true(taken <= used && used <= GROUP_PAGES);
+			assert_true(word >> 32 == 1 && used != 0 && taken <= used &&
+				    used <= GROUP_PAGES);
 	}
 }
 
@@ -155,7 +164,8 @@ static void one_schedule(const program_fn *programs, void (*prepare)(void))
 {
 	int last = -1;
 
-	atomic_store(&pair, 0);
+	atomic_store(&region, 0);
+	memset(used_word, 0, sizeof(used_word));
 	memset(rows, 0, sizeof(rows));
 	memset(owner, 0, sizeof(owner));
 	search.depth = search.preemptions = 0;
@@ -187,22 +197,15 @@ static void one_schedule(const program_fn *programs, void (*prepare)(void))
 /* Every page is owned or free, and the words say so. */
 static void check_end(void)
 {
-	uint64_t state = atomic_load(&pair);
-
 	for (unsigned int half = 0; half < 2; half++) {
-		uint32_t used = (uint32_t)(state >> 32 * half), owned = 0, bits = 0;
+		bool in_use = atomic_load(&region) >> half & 1;
+		uint32_t used = (uint32_t)atomic_load(&used_word[half]), owned = 0;
+		uint32_t bits = taken_of(half);
 
 		for (unsigned int i = 0; i < GROUP_PAGES; i++)
 			owned += owner[half * GROUP_PAGES + i] != 0;
-		for (unsigned int r = 0; r < GROUP_ROWS; r++)
-			bits += row_count(atomic_load(&rows[half * GROUP_ROWS + r]));
-		if (used == GROUP_WHOLE) {
-			assert_int_equal(bits, 0);
-			assert_int_equal(owned, GROUP_PAGES);
-		} else {
-			assert_int_equal(bits, used);
-			assert_int_equal(owned, used);
-		}
+		assert_int_equal(bits, used);
+		assert_int_equal(owned, in_use && used == 0 ? GROUP_PAGES : used);
 	}
 }
 
@@ -238,6 +241,17 @@ static void disown(int self, const struct page *page, unsigned int pages)
 	}
 }
 
+/* As rows_count_back(). */
+static void count_back(const struct group *g, unsigned int pages)
+{
+	unsigned int half = (unsigned int)(g->base - frames) / GROUP_PAGES;
+
+	if (pages == 0)
+		return;
+	if (group_put(g, pages) == pages)
+		assert_int_equal(row_clear(&region, 1u << half, false), 0);
+}
+
 static void give_back(int self, const struct page *page, unsigned int order)
 {
 	struct group group = group_of((unsigned int)(page - frames) / GROUP_PAGES);
@@ -249,21 +263,24 @@ static void give_back(int self, const struct page *page, unsigned int order)
 		uint64_t mask = order >= ROW_ORDER ? ~(uint64_t)0
 						   : ((uint64_t)1 << count) - 1;
 
-		assert_int_equal(group_clear(&group.rows[(at + done) / ROW_PAGES],
-					     mask << at % ROW_PAGES),
+		assert_int_equal(row_clear(&group.rows[(at + done) / ROW_PAGES],
+					   mask << at % ROW_PAGES, false),
 				 0);
 	}
-	assert_in_range(group_put(&group, count), count, GROUP_PAGES);
+	count_back(&group, count);
 }
 
+/* Of the first group: what it has, open or free. */
 static size_t take(int self, unsigned int order, size_t n, struct page **out)
 {
 	struct group group = group_of(0);
-	bool was_free = false;
-	size_t got = group_take(&group, order, n, out, &was_free);
+	bool fresh = row_take_bit(&region, 1, false);
+	unsigned int surplus;
+	size_t got = group_take(&group, order, n, fresh, out, &surplus);
 
 	for (size_t i = 0; i < got; i++)
 		own(self, out[i], 1u << order);
+	count_back(&group, surplus);
 	return got;
 }
 
@@ -293,32 +310,42 @@ static void take_block(int self)
 
 static void take_two_rows(int self)
 {
-	struct group group = group_of(0);
-	bool was_free = false;
-	struct page *page = group_take_rows(&group, ROW_ORDER + 1, &was_free);
+	struct page *out;
 
-	if (page == NULL)
-		return;
-	own(self, page, 2 * ROW_PAGES);
-	give_back(self, page, ROW_ORDER + 1);
+	if (take(self, ROW_ORDER + 1, 1, &out) == 1)
+		give_back(self, out, ROW_ORDER + 1);
+}
+
+/* A batch of what whole groups there are. */
+static void take_groups(int self)
+{
+	uint64_t got = row_take(&region, 0, 2, false);
+
+	for (unsigned int half = 0; half < 2; half++) {
+		if ((got >> half & 1) == 0)
+			continue;
+		own(self, frames + half * GROUP_PAGES, GROUP_PAGES);
+		disown(self, frames + half * GROUP_PAGES, GROUP_PAGES);
+	}
+	assert_int_equal(row_clear(&region, got, false), 0);
 }
 
 static void take_group(int self)
 {
-	if (!pair_take_whole(&pair, GROUP_WHOLE))
+	if (!row_take_bit(&region, 1, false))
 		return;
 	own(self, frames, GROUP_PAGES);
 	disown(self, frames, GROUP_PAGES);
-	assert_true(pair_put_whole(&pair, GROUP_WHOLE));
+	assert_int_equal(row_clear(&region, 1, false), 0);
 }
 
 static void take_pair(int self)
 {
-	if (!pair_take_whole(&pair, PAIR_WHOLE))
+	if (row_take(&region, 1, 1, false) != 1)
 		return;
 	own(self, frames, PAGES);
 	disown(self, frames, PAGES);
-	assert_true(pair_put_whole(&pair, PAIR_WHOLE));
+	assert_int_equal(row_clear(&region, 3, false), 0);
 }
 
 /* As alloc_pages_exact() does: a whole group, then its last row back. */
@@ -326,10 +353,10 @@ static void split_group(int self)
 {
 	struct group group = group_of(0);
 
-	if (!pair_take_whole(&pair, GROUP_WHOLE))
+	if (!row_take_bit(&region, 1, false))
 		return;
 	own(self, frames, GROUP_PAGES);
-	assert_true(group_split(&group));
+	group_split(&group);
 	give_back(self, frames + GROUP_PAGES - ROW_PAGES, ROW_ORDER);
 }
 
@@ -346,14 +373,16 @@ static void nearly_full(void)
 	owner[0] = 1;
 	for (unsigned int r = 0; r < GROUP_ROWS; r++)
 		atomic_store(&rows[r], ~(uint64_t)0);
-	atomic_store(&pair, GROUP_PAGES);
+	atomic_store(&used_word[0], GROUP_OPEN | GROUP_PAGES);
+	atomic_store(&region, 1);
 }
 
 static void one_page_of_mine(void)
 {
 	owner[0] = 1;
 	atomic_store(&rows[0], 1);
-	atomic_store(&pair, 1);
+	atomic_store(&used_word[0], GROUP_OPEN | 1);
+	atomic_store(&region, 1);
 }
 
 #define EXPLORE(preemptions, prepare, ...)                                        \
@@ -372,11 +401,15 @@ static void two_threads(void **state)
 	EXPLORE(DEPTH_MAX, NULL, take_block, split_group);
 	EXPLORE(DEPTH_MAX, NULL, take_two_rows, take_group);
 	EXPLORE(DEPTH_MAX, NULL, take_group, take_pair);
+	EXPLORE(DEPTH_MAX, NULL, take_groups, take_pair);
+	EXPLORE(DEPTH_MAX, NULL, take_groups, take_groups);
+	EXPLORE(DEPTH_MAX, NULL, take_groups, take_pages);
 	EXPLORE(DEPTH_MAX, NULL, split_group, take_group);
 	EXPLORE(DEPTH_MAX, one_page_of_mine, free_mine, take_group);
 	EXPLORE(DEPTH_MAX, one_page_of_mine, free_mine, take_pages);
 	EXPLORE(DEPTH_MAX, nearly_full, free_mine, take_pages);
-	EXPLORE(DEPTH_MAX, NULL, take_pages, take_block);
+	/* All would be a million. */
+	EXPLORE(6, NULL, take_pages, take_block);
 }
 
 static void three_threads(void **state)
@@ -384,6 +417,7 @@ static void three_threads(void **state)
 	(void)state;
 	EXPLORE(3, NULL, take_pages, take_group, take_two_rows);
 	EXPLORE(3, NULL, take_pages, take_block, take_pair);
+	EXPLORE(3, one_page_of_mine, free_mine, take_groups, take_block);
 	EXPLORE(3, one_page_of_mine, free_mine, take_group, take_pages);
 	EXPLORE(3, NULL, split_group, take_pages, take_group);
 	EXPLORE(3, NULL, keep_pages, keep_pages, keep_pages);

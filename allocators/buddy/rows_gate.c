@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate before the rows: who may take steps, and of which kind.
+ *
+ * Shared: any number of requests at once, each step a locked instruction. Alone: one
+ * CPU's requests, one at a time, the same steps made of plain loads and stores. The gate
+ * lets a CPU be alone that has been so for a while, which is what a program with one
+ * thread is, and opens to all as soon as another CPU comes (biased locking, as Kawachiya,
+ * Koseki and Onodera, "Lock reservation", OOPSLA 2002, have it for Java).
+ *
+ * Neither kind costs a locked instruction at the gate: entering is a restartable
+ * sequence that looks at `mode` and counts, in words of the CPU it runs on. Who changes
+ * the mode closes the gate, has all sequences restarted by membarrier(2), so that from
+ * then on each sees it closed, and waits until as many have left as have entered. Then
+ * nobody is between two steps.
+ *
+ * Without sequences (lock mode, or a thread that is not registered for them) a request
+ * counts by atomic addition first, looks at the mode then, and takes the count back
+ * when the gate has been closed meanwhile.
+ *
+ * Only who is alone waits with the gate closed for it: a request that finds its own CPU
+ * alone, but inside, has interrupted the other, and gives it the CPU. That is a
+ * lock whose holder may lose its CPU; with two CPUs at work there is none.
+ *
+ * Fork closes the gate, for the child must not see half of a request.
+ */
+#include "allocators/buddy/rows_internal.h"
+#include "allocators/os/os_cpu.h"
+
+#include <errno.h>
+
+enum { MODE_SHARED, MODE_CLOSED, MODE_ALONE /* + cpu */ };
+
+/*
+ * Every so many entries of a CPU it is looked whether others have come meanwhile: some 50
+ * us of work, against two microseconds and more of a change of mode.
+ */
+#define LOOK_EVERY 256u
+
+/* A CPU that was alone for fewer entries than this was so in vain: from then on twice as
+ * many looks have to find nobody, up to PATIENCE_MAX (10 ms of work). */
+#define ALONE_WORTH  4096u
+#define PATIENCE_MAX 256u
+
+static _Atomic uint32_t mode KMEM_CACHELINE_ALIGNED;
+static bool ready;
+
+static struct kmem_spinlock lock; /* who changes the mode; never taken by one inside */
+/* --- under lock --- */
+static unsigned int patience, quiet_looks;
+static unsigned int looked_from; /* cpu */
+static uint64_t looked_others;	 /* entries of other CPUs by then */
+static unsigned int alone_cpu;
+static uint64_t alone_since; /* its word by then */
+
+/* Of each CPU. Entries and exits of threads with sequences, of others; entries and exits
+ * of one that is alone: odd while it is inside. */
+static struct percpu_counter in, out, guests_in, guests_out, alone_word;
+
+static _Atomic uint64_t *word_of(const struct percpu_counter *c, unsigned int cpu)
+{
+	return &percpu_stack_of(&c->words, cpu)->state;
+}
+
+/* --- entering --- */
+
+#if OS_PERCPU_RSEQ
+/* Counts an entry while the mode is MODE_SHARED: the count; 0: it is another. */
+static KMEM_ALWAYS_INLINE uint64_t enter_shared_rseq(void)
+{
+	uint64_t count;
+
+	__asm__ __volatile__(PERCPU_RSEQ_HEAD "cmpl $0, %[mode]\n\t"
+					      "jne 5f\n\t"
+					      "addq $1, %%rdx\n\t"
+					      "movq %%rdx, %[res]\n\t" PERCPU_RSEQ_TAIL
+			     : [res] "=&r"(count)
+			     : PERCPU_RSEQ_INPUTS(&in.words), [mode] "m"(mode)
+			     : "rax", "rcx", "rdx", "memory", "cc");
+	return count;
+}
+_Static_assert(MODE_SHARED == 0, "assembly knows");
+
+/* Enters alone: false when this CPU is not alone, or somebody is inside. */
+static KMEM_ALWAYS_INLINE bool enter_alone_rseq(void)
+{
+	unsigned long done;
+
+	__asm__ __volatile__(PERCPU_RSEQ_HEAD "movl %c[cpu](%[rs]), %%ecx\n\t"
+					      "addl %[alone], %%ecx\n\t"
+					      "cmpl %[mode], %%ecx\n\t"
+					      "jne 5f\n\t"
+					      "testb $1, %%dl\n\t"
+					      "jnz 5f\n\t"
+					      "addq $1, %%rdx\n\t"
+					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
+			     : [res] "=&r"(done)
+			     : PERCPU_RSEQ_INPUTS(&alone_word.words), [mode] "m"(mode),
+			       [alone] "i"(MODE_ALONE)
+			     : "rax", "rcx", "rdx", "memory", "cc");
+	return done != 0;
+}
+#endif
+
+/* The same without sequences. Sequential consistency: either we see the mode changed, or
+ * who changes it sees our count. */
+static uint64_t enter_shared_guest(void)
+{
+	unsigned int cpu = os_cpu_id();
+	uint64_t count = atomic_fetch_add(word_of(&guests_in, cpu), 1) + 1;
+
+	if (atomic_load(&mode) == MODE_SHARED)
+		return count;
+	atomic_fetch_add(word_of(&guests_out, cpu), 1);
+	return 0;
+}
+
+static bool enter_alone_guest(uint32_t m)
+{
+	_Atomic uint64_t *word = word_of(&alone_word, m - MODE_ALONE);
+	uint64_t state = atomic_load(word);
+
+	/* Sequences and guests do not mix in this word. */
+	if (os_percpu_lockless() || os_cpu_id() != m - MODE_ALONE || state % 2 != 0 ||
+	    !atomic_compare_exchange_strong(word, &state, state + 1))
+		return false;
+	if (atomic_load(&mode) == m)
+		return true;
+	atomic_store(word, state + 2);
+	return false;
+}
+
+static uint64_t try_shared(enum rows_visit *visit)
+{
+	uint64_t count;
+
+#if OS_PERCPU_RSEQ
+	if (os_percpu_lockless()) {
+		count = enter_shared_rseq();
+		*visit = ROWS_SHARED;
+		if (KMEM_LIKELY(count != 0))
+			return count;
+	}
+#endif
+	count = enter_shared_guest();
+	*visit = ROWS_GUEST;
+	return count;
+}
+
+static bool try_alone(uint32_t m)
+{
+#if OS_PERCPU_RSEQ
+	if (os_percpu_lockless())
+		return enter_alone_rseq();
+#endif
+	return enter_alone_guest(m);
+}
+
+void rows_leave(enum rows_visit visit)
+{
+	if (visit == ROWS_ALONE) {
+		_Atomic uint64_t *word = word_of(&alone_word, alone_cpu);
+		uint64_t state = atomic_load_explicit(word, memory_order_relaxed);
+
+		atomic_store_explicit(word, state + 1, memory_order_release);
+	} else if (visit == ROWS_SHARED) {
+		percpu_counter_add(&out, 1);
+	} else {
+		atomic_fetch_add(word_of(&guests_out, os_cpu_id()), 1);
+	}
+}
+
+/* --- changing the mode; under lock --- */
+
+/* Nobody is inside, nor gets in, when this returns. */
+static void close_gate(void)
+{
+	uint32_t before = atomic_exchange(&mode, MODE_CLOSED);
+	uint64_t left, entered;
+
+	if (os_percpu_lockless())
+		os_restart_sequences();
+	if (before >= MODE_ALONE) {
+		while (atomic_load(word_of(&alone_word, alone_cpu)) % 2 != 0)
+			sched_yield();
+	}
+	/* Exits first: entries can only have become fewer than there are by now. */
+	for (;;) {
+		left = percpu_counter_sum(&out) + percpu_counter_sum(&guests_out);
+		atomic_thread_fence(memory_order_seq_cst);
+		entered = percpu_counter_sum(&in) + percpu_counter_sum(&guests_in);
+		if (left == entered)
+			return;
+		sched_yield();
+	}
+}
+
+/* Another CPU has come. */
+static void open_to_all(void)
+{
+	uint64_t entries;
+
+	spin_lock(&lock);
+	if (atomic_load(&mode) >= MODE_ALONE) {
+		close_gate();
+		entries = (atomic_load(word_of(&alone_word, alone_cpu)) - alone_since) /
+			  2;
+		if (entries >= ALONE_WORTH)
+			patience = 1;
+		else if (patience < PATIENCE_MAX)
+			patience *= 2;
+		quiet_looks = 0;
+		atomic_store(&mode, MODE_SHARED);
+	}
+	spin_unlock(&lock);
+}
+
+static uint64_t entries_of_others(unsigned int cpu)
+{
+	return percpu_counter_sum(&in) + percpu_counter_sum(&guests_in) -
+	       atomic_load(word_of(&in, cpu)) - atomic_load(word_of(&guests_in, cpu));
+}
+
+/* Whether this CPU has been alone for long enough: then it is. */
+static KMEM_NOINLINE void look_around(void)
+{
+	unsigned int cpu = os_cpu_id();
+	uint64_t others;
+
+	if (!spin_trylock(&lock))
+		return;
+	others = entries_of_others(cpu);
+	if (atomic_load(&mode) != MODE_SHARED || cpu != looked_from ||
+	    others != looked_others)
+		quiet_looks = 0;
+	else
+		quiet_looks++;
+	looked_from = cpu;
+	looked_others = others;
+	if (quiet_looks >= patience) {
+		close_gate();
+		alone_cpu = cpu;
+		alone_since = atomic_load(word_of(&alone_word, cpu));
+		quiet_looks = 0;
+		atomic_store(&mode, MODE_ALONE + cpu);
+	}
+	spin_unlock(&lock);
+}
+
+/* --- the way in --- */
+
+/* So often a request gives its CPU to one that is inside alone, or closes the gate. */
+#define WAITS 16
+
+/* A thread that is not registered for sequences never gets in alone. */
+static KMEM_NOINLINE void wait_at_gate(uint32_t m, bool shared, unsigned int *waits)
+{
+	bool other = shared || os_cpu_id() != m - MODE_ALONE;
+
+	if (m >= MODE_ALONE && (other || ++*waits > WAITS))
+		open_to_all();
+	else
+		sched_yield();
+}
+
+static KMEM_ALWAYS_INLINE enum rows_visit enter(bool shared)
+{
+	unsigned int waits = 0;
+
+	for (;;) {
+		uint32_t m = atomic_load_explicit(&mode, memory_order_relaxed);
+		enum rows_visit visit;
+
+		if (m == MODE_SHARED) {
+			uint64_t count = try_shared(&visit);
+
+			if (KMEM_LIKELY(count % LOOK_EVERY != 0))
+				return visit;
+			if (count == 0)
+				continue;
+			rows_leave(visit);
+			look_around();
+		} else if (m >= MODE_ALONE && !shared && KMEM_LIKELY(try_alone(m))) {
+			return ROWS_ALONE;
+		} else {
+			wait_at_gate(m, shared, &waits);
+		}
+	}
+}
+
+enum rows_visit rows_enter(void)
+{
+	return enter(false);
+}
+
+enum rows_visit rows_enter_shared(void)
+{
+	return enter(true);
+}
+
+/* --- fork --- */
+
+void rows_fork_lock(void)
+{
+	if (!ready)
+		return;
+	spin_lock(&lock);
+	close_gate();
+}
+
+void rows_fork_unlock(void)
+{
+	if (!ready)
+		return;
+	quiet_looks = 0;
+	atomic_store(&mode, MODE_SHARED);
+	spin_unlock(&lock);
+}
+
+/* --- set-up --- */
+
+static struct percpu_counter *const counters[] = {&in, &out, &guests_in, &guests_out,
+						  &alone_word};
+
+int rows_gate_init(void)
+{
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(counters); i++) {
+		if (percpu_counter_init(counters[i]) != 0) {
+			rows_gate_exit();
+			return -ENOMEM;
+		}
+	}
+	patience = 1;
+	quiet_looks = 0;
+	looked_from = os_nr_cpus();
+	atomic_store(&mode, MODE_SHARED);
+	ready = true;
+	return 0;
+}
+
+void rows_gate_exit(void)
+{
+	ready = false;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(counters); i++) {
+		if (counters[i]->words.base != NULL)
+			percpu_counter_destroy(counters[i]);
+	}
+}
+
+bool rows_gate_alone(void)
+{
+	return atomic_load_explicit(&mode, memory_order_relaxed) >= MODE_ALONE;
+}
