@@ -51,9 +51,9 @@ const struct kmem_option buddy_options[] = {
 	{.name = "lower",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct buddy_config, lower),
-	 .initial = "lists",
+	 .initial = "rows",
 	 .choices = lower_names,
-	 .help = "lower level: rows, a bitmap without a lock; lists, the free areas of Linux "
+	 .help = "lower level: rows, bitmaps without a lock; lists, the free areas of Linux "
 		 "under the zone's lock"},
 	{.name = "mobility",
 	 .type = KMEM_OPT_BOOL,

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lower level without a lock: rows of a bitmap instead of free lists.
+ * The lower level without a lock: rows of bitmaps instead of free lists.
  *
  * THEORY
  *
- * Concepts. A zone is divided into groups of 512 pages, a group into rows of 64
- * (rows.h draws them). What is free is said by the bitmap alone: descriptors of
- * free pages are neither read nor linked, blocks need not be merged (a free block
- * is a run of clear bits at its aligned place), and 0.14 bytes a page are all.
+ * Concepts. A zone is divided into regions of 64 groups, a group into 8 rows, a row
+ * into 64 pages (rows.h draws them). What is free is said by the bitmaps alone:
+ * descriptors of free pages are neither read nor linked, blocks need not be merged
+ * (a free block is a run of clear bits at its aligned place), and 0.19 bytes a page
+ * are all.
  *
  * Allocation. (1) As many pages as the mark allows are taken off zone->free_pages:
  * a promise by the zone, exact, so a watermark is never undercut. (2) They are
  * looked for in groups: this CPU's own group for this class of orders; then the
  * lowest open group, which becomes the CPU's own; then the lowest free one; in the
  * end any. A step takes all blocks that a row has to give, so a batch of 64 pages
- * costs two locked instructions. Blocks of order 9 and 10 are groups in the first
- * place: one compare-and-swap each. (3) What was promised and not found goes back.
+ * costs two locked instructions. Blocks of order 9 and 10 are bits of a region: one
+ * step takes a batch of them, and each CPU takes them from a region of its own. (3)
+ * What was promised and not found goes back.
  *
  * Why the lowest: long-lived pages gather at the bottom of the zone, and groups
  * further up become wholly free, to serve as huge pages or to be purged.
@@ -24,12 +26,14 @@
  * one locked instruction per row and one per group. A bit that was clear already
  * is a double free that no descriptor could tell; it is reported and not counted.
  *
- * Hints. Bitmaps of groups say which are not wholly free (`busy`) and which have
- * room and are nobody's own (`open`). They follow the truth and may lag behind:
- * whoever changes a group's state from or to 0 corrects its bit, looks again, and
- * repeats until both agree, so the last change wins. A wrong hint costs a look at
- * the wrong group; a request that finds nothing by hints walks all groups before it
- * fails.
+ * Alone. Every request passes a gate (rows_gate.c). While one CPU alone comes, all of
+ * these steps are plain loads and stores; as soon as a second one does, they are
+ * atomic. Nothing else differs, so a program with one thread pays for no locked
+ * instruction, and one with many for no lock.
+ *
+ * Hints. Bitmaps of groups say which have room and are nobody's own (`open`). They
+ * follow the truth and may lag behind. A wrong hint costs a look at the wrong group; a
+ * request that finds nothing by hints walks all groups before it fails.
  *
  * Mobility. With option mobility a group is opened for one migrate type, kept in a
  * byte beside it, and each type has its own hint of open groups and its own groups
@@ -39,15 +43,15 @@
  * Locking: none. Each step on a group is atomic (rows_group.c, with the proof);
  * no other order is relied upon.
  *
- * Fork. A request says that it is under way (rows_enter()) where a fork may happen:
- * fork waits until nobody is, for the child must not see half of one.
+ * Fork waits at the gate until nobody is inside, for the child must not see half of a
+ * request.
  *
  * Where this differs from LLFree (USENIX ATC 2023), from which come the counter above
- * the bits and the choice of the fullest place first: batches of a whole row
- * instead of a frame at a time, a CPU's own group of 2 MiB instead of a tree of 16,
- * hints instead of tree counters, and per-CPU lists above it, which LLFree has not.
- * From the kernel: no free lists, no merging, no zone lock; coalescing is what the
- * bits say.
+ * the bits and the choice of the fullest place first: batches of a whole row, or of
+ * a region's huge pages, instead of a frame at a time, a CPU's own group of 2 MiB
+ * instead of a tree of 16, hints instead of tree counters, plain steps for who is alone,
+ * and per-CPU lists above it, which LLFree has not. From the kernel: no free lists, no
+ * merging, no zone lock; coalescing is what the bits say.
  */
 #include "allocators/buddy/rows_internal.h"
 
@@ -278,9 +282,9 @@ static unsigned long put_scattered(struct rows_request *rq, unsigned int order, 
 		uint64_t taken = atomic_load_explicit(row, memory_order_relaxed);
 		uint64_t state = atomic_load_explicit(used, memory_order_relaxed);
 
-		/* Misuse, and the first and the last block of a group: with all care. */
-		if (KMEM_UNLIKELY((mask & ~taken) != 0 || state == (GROUP_OPEN | count) ||
-				  state == (GROUP_OPEN | GROUP_PAGES))) {
+		/* Misuse, and the last block of a group: with all care. */
+		if (KMEM_UNLIKELY((mask & ~taken) != 0 ||
+				  state == (GROUP_OPEN | count))) {
 			struct put p = {.rq = rq};
 
 			put_pages(&p, at, pages, count);
@@ -294,6 +298,8 @@ static unsigned long put_scattered(struct rows_request *rq, unsigned int order, 
 		}
 		atomic_store_explicit(row, taken & ~mask, memory_order_relaxed);
 		atomic_store_explicit(used, state - count, memory_order_relaxed);
+		if (KMEM_UNLIKELY(state == (GROUP_OPEN | GROUP_PAGES)))
+			rows_note_open(rows, (unsigned int)(at / GROUP_PAGES), true);
 	}
 	return lost;
 }

@@ -105,6 +105,29 @@ static void find_in_own(struct find *f)
 		adopt(rows, class, own, f->alone);
 }
 
+/* The group was found full; it may have got room since, and its hint been set. */
+static void not_open(struct rows *rows, unsigned int type, unsigned int g, bool alone)
+{
+	hint_clear(&rows_region(rows, g)->open[type], rows_region_bit(g), alone);
+	rows_note_open(rows, g, alone);
+}
+
+/* Of memory in which pages are free here and there a request looks at many groups, and
+ * each is two lines from afar: the one after the next is fetched meanwhile. */
+static inline void prefetch_next(const struct rows *rows, unsigned int region,
+				 uint64_t open)
+{
+	unsigned int g;
+
+	open &= open - 1;
+	open &= open - 1;
+	if (open == 0)
+		return;
+	g = region * REGION_GROUPS + (unsigned int)__builtin_ctzll(open);
+	__builtin_prefetch(&rows->state[g], 1);
+	__builtin_prefetch(&rows->row[g * GROUP_ROWS], 1);
+}
+
 /* The open groups, the lowest first. A class adopts the one that served it last. */
 static void find_in_open(struct find *f, unsigned int type)
 {
@@ -129,13 +152,15 @@ static void find_in_open(struct find *f, unsigned int type)
 					 (unsigned int)__builtin_ctzll(open);
 			size_t before = f->got;
 
+			prefetch_next(rows, r, open);
 			if (!rows_has_room(rows_group_state(rows, g))) {
-				hint_clear(hint, rows_region_bit(g), f->alone);
-				rows_note_open(rows, g, f->alone);
+				not_open(rows, type, g, f->alone);
 				continue;
 			}
 			take_from(f, g, false);
-			if (f->got != before)
+			if (!rows_has_room(rows_group_state(rows, g)))
+				not_open(rows, type, g, f->alone);
+			else if (f->got != before)
 				adopt(rows, own_of(f), g, f->alone);
 			if (f->got == f->wanted || --tries == 0)
 				return;
