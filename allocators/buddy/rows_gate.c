@@ -37,10 +37,15 @@ enum { MODE_SHARED, MODE_CLOSED, MODE_ALONE /* + cpu */ };
  */
 #define LOOK_EVERY 256u
 
-/* A CPU that was alone for fewer entries than this was so in vain: from then on twice as
- * many looks have to find nobody, up to PATIENCE_MAX (10 ms of work). */
-#define ALONE_WORTH  4096u
-#define PATIENCE_MAX 256u
+/*
+ * When another thread has come before so many entries (some 20 ms of nothing but them),
+ * the CPU was alone in vain: from then on twice as many looks have to find nobody, up to
+ * the maximum, which is longer than one of two threads usually has to wait for its
+ * CPU. A thread that has only moved to another CPU is none.
+ */
+#define ALONE_WORTH 131072u
+unsigned int rows_gate_patience_max = 256;
+static __thread char self; /* by its address */
 
 static _Atomic uint32_t mode KMEM_CACHELINE_ALIGNED;
 static bool ready;
@@ -51,7 +56,8 @@ static unsigned int patience, quiet_looks;
 static unsigned int looked_from; /* cpu */
 static uint64_t looked_others;	 /* entries of other CPUs by then */
 static unsigned int alone_cpu;
-static uint64_t alone_since; /* its word by then */
+static const char *alone_thread; /* the one that was there then */
+static uint64_t alone_since;	 /* its word by then */
 
 /* Of each CPU. Entries and exits of threads with sequences, of others; entries and exits
  * of one that is alone: odd while it is inside. */
@@ -207,7 +213,7 @@ static void open_to_all(void)
 			  2;
 		if (entries >= ALONE_WORTH)
 			patience = 1;
-		else if (patience < PATIENCE_MAX)
+		else if (alone_thread != &self && patience < rows_gate_patience_max)
 			patience *= 2;
 		quiet_looks = 0;
 		atomic_store(&mode, MODE_SHARED);
@@ -240,6 +246,7 @@ static KMEM_NOINLINE void look_around(void)
 	if (quiet_looks >= patience) {
 		close_gate();
 		alone_cpu = cpu;
+		alone_thread = &self;
 		alone_since = atomic_load(word_of(&alone_word, cpu));
 		quiet_looks = 0;
 		atomic_store(&mode, MODE_ALONE + cpu);

@@ -52,8 +52,9 @@ void rows_fork_lock(void);
 void rows_fork_unlock(void);
 int rows_gate_init(void);
 void rows_gate_exit(void);
-/* For tests: a CPU is alone. */
+/* For tests: a CPU is alone; and how hard it becomes to be so again. */
 bool rows_gate_alone(void);
+extern unsigned int rows_gate_patience_max;
 
 /* A request that is inside. */
 struct rows_request {
