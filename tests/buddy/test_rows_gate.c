@@ -125,6 +125,77 @@ static void trim_and_fork_open_the_gate(void **state)
 	assert_true(rows_gate_alone());
 }
 
+/* --- who waits for whom --- */
+
+static _Atomic bool inside;
+
+static void *enter_elsewhere(void *arg)
+{
+	enum rows_visit visit;
+
+	(void)arg;
+	stay_on(cpus[nr_cpus - 1]);
+	visit = rows_enter();
+	atomic_store(&inside, true);
+	rows_leave(visit);
+	return NULL;
+}
+
+static void *fork_elsewhere(void *arg)
+{
+	(void)arg;
+	rows_fork_lock();
+	atomic_store(&inside, true);
+	rows_fork_unlock();
+	return NULL;
+}
+
+/* The thread does not get there before we leave. Sleeping cannot make this fail. */
+static void waits_for_us(enum rows_visit visit, void *(*elsewhere)(void *))
+{
+	pthread_t thread;
+
+	atomic_store(&inside, false);
+	pthread_create(&thread, NULL, elsewhere, NULL);
+	usleep(20000);
+	assert_false(inside);
+	rows_leave(visit);
+	pthread_join(thread, NULL);
+	assert_true(inside);
+}
+
+static void others_wait_for_who_is_alone(void **state)
+{
+	enum rows_visit visit = rows_enter();
+
+	(void)state;
+	assert_int_equal(visit, ROWS_ALONE);
+	waits_for_us(visit, enter_elsewhere);
+	work(QUIET_STEPS);
+	visit = rows_enter();
+	assert_int_equal(visit, ROWS_ALONE);
+	waits_for_us(visit, fork_elsewhere);
+}
+
+static void fork_waits_for_all(void **state)
+{
+	enum rows_visit visit = rows_enter_shared();
+	pthread_t thread;
+
+	(void)state;
+	assert_int_not_equal(visit, ROWS_ALONE);
+	waits_for_us(visit, fork_elsewhere);
+	/* And all wait for fork. */
+	rows_fork_lock();
+	atomic_store(&inside, false);
+	pthread_create(&thread, NULL, enter_elsewhere, NULL);
+	usleep(20000);
+	assert_false(inside);
+	rows_fork_unlock();
+	pthread_join(thread, NULL);
+	assert_true(inside);
+}
+
 /* --- a double free that only the bits tell --- */
 
 static void allocate_on_report(const char *report, void *arg)
@@ -311,6 +382,8 @@ int main(void)
 		BOTH_WAYS(alone_after_a_while),
 		BOTH_WAYS(another_cpu_opens_the_gate),
 		BOTH_WAYS(trim_and_fork_open_the_gate),
+		BOTH_WAYS(others_wait_for_who_is_alone),
+		BOTH_WAYS(fork_waits_for_all),
 		BOTH_WAYS(double_free_alone),
 		BOTH_WAYS(double_free_in_a_batch),
 		BOTH_WAYS(nothing_twice),
