@@ -97,6 +97,13 @@ struct zone {
 	_Atomic uint64_t kswapd_wakes;
 } KMEM_CACHELINE_ALIGNED;
 
+/* The mode of the gate before the rows (rows_gate.c). With lists it is always the first.
+ * What a thread without a CPU number (-1, -2) makes of the last is no mode. */
+enum { ROWS_MODE_SHARED, ROWS_MODE_CLOSED, ROWS_MODE_ALONE = 16 /* + cpu */ };
+#pragma GCC visibility push(hidden)
+extern _Atomic uint32_t rows_mode;
+#pragma GCC visibility pop
+
 /* Zones to try, in order; NULL ends. */
 struct zonelist {
 	struct zone *zones[PHYS_NR_ZONE_IDS + 1];

@@ -93,7 +93,8 @@ static void check_list_entry(void *entry, void *arg)
 	else if ((page_flags(page) & (PG_head | PG_buddy)) == 0)
 		/* A refill touches no descriptor: marked for the walk that follows. */
 		set_page_flags(page, block_flags(PG_pcp, walk->order));
-	else if (page_flags(page) != block_flags(PG_pcp, walk->order))
+	else if ((page_flags(page) & ~(uint32_t)PG_alone) !=
+		 block_flags(PG_pcp, walk->order))
 		walk->err =
 			broken(walk->zone, pfn,
 			       "on a per-CPU list, but its descriptor says otherwise");

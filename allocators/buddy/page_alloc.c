@@ -53,6 +53,7 @@
  * USENIX 2001, for batches in front of a lock.
  */
 #include "allocators/buddy/page_alloc_fast.h"
+#include "allocators/buddy/rows_internal.h"
 
 #include <errno.h>
 #include <kmem/error.h>
@@ -153,17 +154,47 @@ static KMEM_COLD void report_bad_page(const struct page *page, unsigned int orde
 }
 
 /*
+ * Doubtful: one who was alone may have looked before our swap and stored after it. Then
+ * he has left his mark, and the block is his. Once the gate is open to all no such store
+ * is under way any more.
+ */
+KMEM_NOINLINE bool __claim_block(unsigned int id, struct page *page, unsigned int order,
+				 enum claim claim)
+{
+	uint64_t allocated = allocated_state(id, order);
+	enum rows_visit visit;
+	bool claimed;
+
+	if (claim == CLAIM_ELSEWHERE && rows_knock()) {
+		claim = try_claim(id, page, order);
+		if (claim <= CLAIM_DIFFERS)
+			return claim == CLAIMED;
+	}
+	visit = rows_keep_open();
+	if (claim == CLAIM_DOUBTFUL)
+		claimed = page_state(page) == freed_state(order);
+	else
+		claimed = atomic_compare_exchange_strong(&page->state, &allocated,
+							 freed_state(order));
+	rows_leave(visit);
+	return claimed;
+}
+
+/*
  * Not "allocated, held once" a moment ago: drops a reference, or reports. True
  * when the other holders have let go meanwhile, so that this one ends the life.
  */
 static KMEM_COLD bool free_unusual(unsigned int id, struct page *page, unsigned int order)
 {
-	uint64_t state = atomic_load_explicit(&page->state, memory_order_relaxed);
+	enum rows_visit visit;
+	uint64_t state;
 
 	if (order >= MAX_ORDER) {
 		report_bad_page(page, order);
 		return false;
 	}
+	visit = rows_keep_open();
+	state = atomic_load_explicit(&page->state, memory_order_relaxed);
 	for (;;) {
 		int32_t count = (int32_t)(state >> 32);
 		bool last = state == allocated_state(id, order);
@@ -172,9 +203,12 @@ static KMEM_COLD bool free_unusual(unsigned int id, struct page *page, unsigned 
 			break;
 		if (atomic_compare_exchange_weak(&page->state, &state,
 						 last ? freed_state(order)
-						      : state - PAGE_STATE(0, 1)))
+						      : state - PAGE_STATE(0, 1))) {
+			rows_leave(visit);
 			return last;
+		}
 	}
+	rows_leave(visit);
 	if (state >> 32 != 0)
 		report_refused(page, order);
 	else
@@ -234,8 +268,20 @@ KMEM_NOINLINE void __free_claimed(struct page *page, unsigned int order)
 		pcp_flush(zone, kind, page);
 }
 
+/* Everything but a block that one look has claimed. */
+static KMEM_NOINLINE void free_unclaimed(unsigned int id, struct page *page,
+					 unsigned int order, enum claim claim)
+{
+	if ((claim > CLAIM_DIFFERS && __claim_block(id, page, order, claim)) ||
+	    free_unusual(id, page, order)) {
+		if (!free_claimed_hit(id, page, order))
+			__free_claimed(page, order);
+	}
+}
+
 void __free_pages(struct page *page, unsigned int order)
 {
+	enum claim claim;
 	unsigned int id;
 
 	if (KMEM_UNLIKELY(!page_valid(page))) {
@@ -243,10 +289,10 @@ void __free_pages(struct page *page, unsigned int order)
 		return;
 	}
 	id = pfn_zone_id((unsigned long)(page - buddy.mem_map));
-	if (KMEM_UNLIKELY(!claim_block(id, page, order)) &&
-	    !free_unusual(id, page, order))
-		return;
-	if (KMEM_UNLIKELY(!free_claimed_hit(id, page, order)))
+	claim = try_claim(id, page, order);
+	if (KMEM_UNLIKELY(claim != CLAIMED))
+		free_unclaimed(id, page, order, claim);
+	else if (KMEM_UNLIKELY(!free_claimed_hit(id, page, order)))
 		__free_claimed(page, order);
 }
 

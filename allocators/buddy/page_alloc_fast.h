@@ -29,6 +29,96 @@ static KMEM_ALWAYS_INLINE struct page *alloc_pages_hit(gfp_t gfp, unsigned int o
 	return pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true);
 }
 
+/* Of claim_block(): the block is ours; it is not allocated like this; nothing done, for
+ * the gate is in the way; swapped, but the mode has changed about it. */
+enum claim { CLAIMED, CLAIM_DIFFERS, CLAIM_ELSEWHERE, CLAIM_DOUBTFUL };
+
+#if OS_PERCPU_RSEQ
+/*
+ * A sequence that looks at the mode of the gate (who changes it has them all restarted)
+ * and ends in the store that claims. A thread without a CPU number, -1 or -2, fits no
+ * mode.
+ */
+static KMEM_ALWAYS_INLINE enum claim claim_alone(struct page *page, uint64_t allocated,
+						 uint64_t freed)
+{
+	__asm__ goto(
+		".pushsection __rseq_cs, \"aw\"\n\t"
+		".balign 32\n"
+		"3:\n\t"
+		".long 0, 0\n\t"
+		".quad 1f, 2f - 1f, 4f\n\t"
+		".popsection\n"
+		"6:\n\t"
+		"leaq 3b(%%rip), %%rax\n\t"
+		"movq %%rax, %c[cs](%[rs])\n"
+		"1:\n\t"
+		"movl %c[cpu](%[rs]), %%eax\n\t"
+		"addl %[alone], %%eax\n\t"
+		"cmpl %[mode], %%eax\n\t"
+		"jne %l[elsewhere]\n\t"
+		"cmpq %[allocated], (%[state])\n\t"
+		"jne %l[differs]\n\t"
+		"movq %[freed], (%[state])\n"
+		"2:\n\t"
+		".pushsection __rseq_failure, \"ax\"\n\t"
+		".byte 0x0f, 0xb9, 0x3d\n\t"
+		".long %c[sig]\n"
+		"4:\n\t"
+		"lock incq %[aborts]\n\t"
+		"jmp 6b\n\t"
+		".popsection\n\t"
+		:
+		: [rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)),
+		  [cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),
+		  [aborts] "m"(os_percpu_aborts), [mode] "m"(rows_mode),
+		  [alone] "i"(ROWS_MODE_ALONE), [state] "r"(&page->state),
+		  [allocated] "r"(allocated), [freed] "r"(freed)
+		: "rax", "memory", "cc"
+		: differs, elsewhere);
+	return CLAIMED;
+differs:
+	return CLAIM_DIFFERS;
+elsewhere:
+	return CLAIM_ELSEWHERE;
+}
+#endif
+
+static KMEM_ALWAYS_INLINE bool gate_open_to_all(void)
+{
+	return KMEM_LIKELY(atomic_load_explicit(&rows_mode, memory_order_relaxed) ==
+			   ROWS_MODE_SHARED);
+}
+
+/*
+ * Who is alone on its CPU (rows_gate.c) needs no locked instruction to decide: another
+ * thread there would have restarted the sequence. One elsewhere swaps, and looks at the
+ * mode after that: if it was open to all until then, nobody has been between look and
+ * store.
+ */
+static KMEM_ALWAYS_INLINE enum claim try_claim(unsigned int id, struct page *page,
+					       unsigned int order)
+{
+	uint64_t allocated = allocated_state(id, order);
+
+#if OS_PERCPU_RSEQ
+	if (!gate_open_to_all())
+		return claim_alone(page, allocated, freed_state(order) | PG_alone);
+	if (!atomic_compare_exchange_strong(&page->state, &allocated, freed_state(order)))
+		return CLAIM_DIFFERS;
+	return gate_open_to_all() ? CLAIMED : CLAIM_DOUBTFUL;
+#else
+	return atomic_compare_exchange_strong(&page->state, &allocated,
+					      freed_state(order))
+		       ? CLAIMED
+		       : CLAIM_DIFFERS;
+#endif
+}
+
+/* The rest of claim_block(): CLAIM_ELSEWHERE and CLAIM_DOUBTFUL. */
+bool __claim_block(unsigned int id, struct page *page, unsigned int order,
+		   enum claim claim);
+
 /*
  * Decides who ends the life of a block of a zone: of two callers one. False, and nothing
  * done: it is not allocated with this order, from this zone, and held once. An impossible
@@ -37,10 +127,11 @@ static KMEM_ALWAYS_INLINE struct page *alloc_pages_hit(gfp_t gfp, unsigned int o
 static KMEM_ALWAYS_INLINE bool claim_block(unsigned int id, struct page *page,
 					   unsigned int order)
 {
-	uint64_t allocated = allocated_state(id, order);
+	enum claim claim = try_claim(id, page, order);
 
-	return KMEM_LIKELY(atomic_compare_exchange_strong(&page->state, &allocated,
-							  freed_state(order)));
+	if (KMEM_LIKELY(claim <= CLAIM_DIFFERS))
+		return claim == CLAIMED;
+	return __claim_block(id, page, order, claim);
 }
 
 /* What claim_block() has left open, and the way onto a list: false, and nothing done

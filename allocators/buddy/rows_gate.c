@@ -14,6 +14,9 @@
  * then on each sees it closed, and waits until as many have left as have entered. Then
  * nobody is between two steps.
  *
+ * Frees look at the mode, too (claim_block()): who is alone decides with a plain store
+ * who frees a block, the others with a compare-and-swap once the gate is open to all.
+ *
  * Without sequences (lock mode, or a thread that is not registered for them) a request
  * counts by atomic addition first, looks at the mode then, and takes the count back
  * when the gate has been closed meanwhile.
@@ -28,8 +31,6 @@
 #include "allocators/os/os_cpu.h"
 
 #include <errno.h>
-
-enum { MODE_SHARED, MODE_CLOSED, MODE_ALONE /* + cpu */ };
 
 /*
  * Every so many entries of a CPU it is looked whether others have come meanwhile: some 50
@@ -47,12 +48,15 @@ enum { MODE_SHARED, MODE_CLOSED, MODE_ALONE /* + cpu */ };
 unsigned int rows_gate_patience_max = 256;
 static __thread char self; /* by its address */
 
-static _Atomic uint32_t mode KMEM_CACHELINE_ALIGNED;
+/* So often a CPU is alone for having come first: main, its worker, and main once more. */
+#define HEIRS_MAX 2
+
+_Atomic uint32_t rows_mode KMEM_CACHELINE_ALIGNED;
 static bool ready;
 
 static struct kmem_spinlock lock; /* who changes the mode; never taken by one inside */
 /* --- under lock --- */
-static unsigned int patience, quiet_looks;
+static unsigned int patience, quiet_looks, heirs;
 static unsigned int looked_from; /* cpu */
 static uint64_t looked_others;	 /* entries of other CPUs by then */
 static unsigned int alone_cpu;
@@ -71,7 +75,7 @@ static _Atomic uint64_t *word_of(const struct percpu_counter *c, unsigned int cp
 /* --- entering --- */
 
 #if OS_PERCPU_RSEQ
-/* Counts an entry while the mode is MODE_SHARED: the count; 0: it is another. */
+/* Counts an entry while the mode is ROWS_MODE_SHARED: the count; 0: it is another. */
 static KMEM_ALWAYS_INLINE uint64_t enter_shared_rseq(void)
 {
 	uint64_t count;
@@ -81,11 +85,11 @@ static KMEM_ALWAYS_INLINE uint64_t enter_shared_rseq(void)
 					      "addq $1, %%rdx\n\t"
 					      "movq %%rdx, %[res]\n\t" PERCPU_RSEQ_TAIL
 			     : [res] "=&r"(count)
-			     : PERCPU_RSEQ_INPUTS(&in.words), [mode] "m"(mode)
+			     : PERCPU_RSEQ_INPUTS(&in.words), [mode] "m"(rows_mode)
 			     : "rax", "rcx", "rdx", "memory", "cc");
 	return count;
 }
-_Static_assert(MODE_SHARED == 0, "assembly knows");
+_Static_assert(ROWS_MODE_SHARED == 0, "assembly knows");
 
 /* Enters alone: false when this CPU is not alone, or somebody is inside. */
 static KMEM_ALWAYS_INLINE bool enter_alone_rseq(void)
@@ -101,8 +105,8 @@ static KMEM_ALWAYS_INLINE bool enter_alone_rseq(void)
 					      "addq $1, %%rdx\n\t"
 					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
 			     : [res] "=&r"(done)
-			     : PERCPU_RSEQ_INPUTS(&alone_word.words), [mode] "m"(mode),
-			       [alone] "i"(MODE_ALONE)
+			     : PERCPU_RSEQ_INPUTS(&alone_word.words),
+			       [mode] "m"(rows_mode), [alone] "i"(ROWS_MODE_ALONE)
 			     : "rax", "rcx", "rdx", "memory", "cc");
 	return done != 0;
 }
@@ -115,7 +119,7 @@ static uint64_t enter_shared_guest(void)
 	unsigned int cpu = os_cpu_id();
 	uint64_t count = atomic_fetch_add(word_of(&guests_in, cpu), 1) + 1;
 
-	if (atomic_load(&mode) == MODE_SHARED)
+	if (atomic_load(&rows_mode) == ROWS_MODE_SHARED)
 		return count;
 	atomic_fetch_add(word_of(&guests_out, cpu), 1);
 	return 0;
@@ -123,14 +127,14 @@ static uint64_t enter_shared_guest(void)
 
 static bool enter_alone_guest(uint32_t m)
 {
-	_Atomic uint64_t *word = word_of(&alone_word, m - MODE_ALONE);
+	_Atomic uint64_t *word = word_of(&alone_word, m - ROWS_MODE_ALONE);
 	uint64_t state = atomic_load(word);
 
 	/* Sequences and guests do not mix in this word. */
-	if (os_percpu_lockless() || os_cpu_id() != m - MODE_ALONE || state % 2 != 0 ||
-	    !atomic_compare_exchange_strong(word, &state, state + 1))
+	if (os_percpu_lockless() || os_cpu_id() != m - ROWS_MODE_ALONE ||
+	    state % 2 != 0 || !atomic_compare_exchange_strong(word, &state, state + 1))
 		return false;
-	if (atomic_load(&mode) == m)
+	if (atomic_load(&rows_mode) == m)
 		return true;
 	atomic_store(word, state + 2);
 	return false;
@@ -171,7 +175,7 @@ void rows_leave(enum rows_visit visit)
 		atomic_store_explicit(word, state + 1, memory_order_release);
 	} else if (visit == ROWS_SHARED) {
 		percpu_counter_add(&out, 1);
-	} else {
+	} else if (visit == ROWS_GUEST) {
 		atomic_fetch_add(word_of(&guests_out, os_cpu_id()), 1);
 	}
 }
@@ -181,12 +185,12 @@ void rows_leave(enum rows_visit visit)
 /* Nobody is inside, nor gets in, when this returns. */
 static void close_gate(void)
 {
-	uint32_t before = atomic_exchange(&mode, MODE_CLOSED);
+	uint32_t before = atomic_exchange(&rows_mode, ROWS_MODE_CLOSED);
 	uint64_t left, entered;
 
 	if (os_percpu_lockless())
 		os_restart_sequences();
-	if (before >= MODE_ALONE) {
+	if (before >= ROWS_MODE_ALONE) {
 		while (atomic_load(word_of(&alone_word, alone_cpu)) % 2 != 0)
 			sched_yield();
 	}
@@ -201,13 +205,33 @@ static void close_gate(void)
 	}
 }
 
-/* Another CPU has come. */
+/* With the gate closed. */
+static void let_be_alone(unsigned int cpu)
+{
+	alone_cpu = cpu;
+	alone_thread = &self;
+	alone_since = atomic_load(word_of(&alone_word, cpu));
+	quiet_looks = 0;
+	atomic_store(&rows_mode, ROWS_MODE_ALONE + cpu);
+}
+
 static void open_to_all(void)
+{
+	quiet_looks = 0;
+	atomic_store(&rows_mode, ROWS_MODE_SHARED);
+}
+
+/*
+ * Another CPU has come. heir: it may be alone in the other's place, if that one has done
+ * nothing yet. The first to be alone is who sets the allocator up, often not the one
+ * who works.
+ */
+static void end_of_alone(bool heir)
 {
 	uint64_t entries;
 
 	spin_lock(&lock);
-	if (atomic_load(&mode) >= MODE_ALONE) {
+	if (atomic_load(&rows_mode) >= ROWS_MODE_ALONE) {
 		close_gate();
 		entries = (atomic_load(word_of(&alone_word, alone_cpu)) - alone_since) /
 			  2;
@@ -215,8 +239,12 @@ static void open_to_all(void)
 			patience = 1;
 		else if (alone_thread != &self && patience < rows_gate_patience_max)
 			patience *= 2;
-		quiet_looks = 0;
-		atomic_store(&mode, MODE_SHARED);
+		if (heir && entries < LOOK_EVERY && heirs < HEIRS_MAX) {
+			heirs++;
+			let_be_alone(os_cpu_id());
+		} else {
+			open_to_all();
+		}
 	}
 	spin_unlock(&lock);
 }
@@ -236,7 +264,7 @@ static KMEM_NOINLINE void look_around(void)
 	if (!spin_trylock(&lock))
 		return;
 	others = entries_of_others(cpu);
-	if (atomic_load(&mode) != MODE_SHARED || cpu != looked_from ||
+	if (atomic_load(&rows_mode) != ROWS_MODE_SHARED || cpu != looked_from ||
 	    others != looked_others)
 		quiet_looks = 0;
 	else
@@ -245,11 +273,7 @@ static KMEM_NOINLINE void look_around(void)
 	looked_others = others;
 	if (quiet_looks >= patience) {
 		close_gate();
-		alone_cpu = cpu;
-		alone_thread = &self;
-		alone_since = atomic_load(word_of(&alone_word, cpu));
-		quiet_looks = 0;
-		atomic_store(&mode, MODE_ALONE + cpu);
+		let_be_alone(cpu);
 	}
 	spin_unlock(&lock);
 }
@@ -262,10 +286,10 @@ static KMEM_NOINLINE void look_around(void)
 /* A thread that is not registered for sequences never gets in alone. */
 static KMEM_NOINLINE void wait_at_gate(uint32_t m, bool shared, unsigned int *waits)
 {
-	bool other = shared || os_cpu_id() != m - MODE_ALONE;
+	bool other = shared || os_cpu_id() != m - ROWS_MODE_ALONE;
 
-	if (m >= MODE_ALONE && (other || ++*waits > WAITS))
-		open_to_all();
+	if (m >= ROWS_MODE_ALONE && (other || ++*waits > WAITS))
+		end_of_alone(!shared);
 	else
 		sched_yield();
 }
@@ -275,10 +299,10 @@ static KMEM_ALWAYS_INLINE enum rows_visit enter(bool shared)
 	unsigned int waits = 0;
 
 	for (;;) {
-		uint32_t m = atomic_load_explicit(&mode, memory_order_relaxed);
+		uint32_t m = atomic_load_explicit(&rows_mode, memory_order_relaxed);
 		enum rows_visit visit;
 
-		if (m == MODE_SHARED) {
+		if (m == ROWS_MODE_SHARED) {
 			uint64_t count = try_shared(&visit);
 
 			if (KMEM_LIKELY(count % LOOK_EVERY != 0))
@@ -287,7 +311,7 @@ static KMEM_ALWAYS_INLINE enum rows_visit enter(bool shared)
 				continue;
 			rows_leave(visit);
 			look_around();
-		} else if (m >= MODE_ALONE && !shared && KMEM_LIKELY(try_alone(m))) {
+		} else if (m >= ROWS_MODE_ALONE && !shared && KMEM_LIKELY(try_alone(m))) {
 			return ROWS_ALONE;
 		} else {
 			wait_at_gate(m, shared, &waits);
@@ -305,6 +329,22 @@ enum rows_visit rows_enter_shared(void)
 	return enter(true);
 }
 
+bool rows_knock(void)
+{
+	uint32_t m = atomic_load(&rows_mode);
+
+	if (!ready || !os_percpu_lockless() || m < ROWS_MODE_ALONE ||
+	    os_cpu_id() == m - ROWS_MODE_ALONE)
+		return false;
+	end_of_alone(true);
+	return true;
+}
+
+enum rows_visit rows_keep_open(void)
+{
+	return ready && os_percpu_lockless() ? rows_enter_shared() : ROWS_OUTSIDE;
+}
+
 /* --- fork --- */
 
 void rows_fork_lock(void)
@@ -319,8 +359,7 @@ void rows_fork_unlock(void)
 {
 	if (!ready)
 		return;
-	quiet_looks = 0;
-	atomic_store(&mode, MODE_SHARED);
+	open_to_all();
 	spin_unlock(&lock);
 }
 
@@ -338,9 +377,9 @@ int rows_gate_init(void)
 		}
 	}
 	patience = 1;
-	quiet_looks = 0;
+	heirs = 0;
 	looked_from = os_nr_cpus();
-	atomic_store(&mode, MODE_SHARED);
+	let_be_alone(os_cpu_id());
 	ready = true;
 	return 0;
 }
@@ -348,6 +387,7 @@ int rows_gate_init(void)
 void rows_gate_exit(void)
 {
 	ready = false;
+	atomic_store(&rows_mode, ROWS_MODE_SHARED);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(counters); i++) {
 		if (counters[i]->words.base != NULL)
 			percpu_counter_destroy(counters[i]);
@@ -356,5 +396,5 @@ void rows_gate_exit(void)
 
 bool rows_gate_alone(void)
 {
-	return atomic_load_explicit(&mode, memory_order_relaxed) >= MODE_ALONE;
+	return atomic_load_explicit(&rows_mode, memory_order_relaxed) >= ROWS_MODE_ALONE;
 }

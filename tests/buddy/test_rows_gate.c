@@ -64,7 +64,8 @@ static int gate_up(void **state)
 	find_cpus();
 	stay_on(cpus[0]);
 	mm_up(MEMORY);
-	assert_false(rows_gate_alone());
+	assert_true(rows_gate_alone());
+	/* Nobody is alone for having come first any more. */
 	work(QUIET_STEPS);
 	return 0;
 }
@@ -123,6 +124,28 @@ static void trim_and_fork_open_the_gate(void **state)
 	rows_fork_unlock();
 	work(QUIET_STEPS);
 	assert_true(rows_gate_alone());
+}
+
+/* Who sets the allocator up is not who works. */
+static void the_worker_inherits(void **state)
+{
+	unsigned int some = 64;
+	pthread_t thread;
+
+	(void)state;
+	if (nr_cpus < 2)
+		skip();
+	mm_down();
+	mm_up(MEMORY);
+	pthread_create(&thread, NULL, work_elsewhere, &some);
+	pthread_join(thread, NULL);
+	assert_true(rows_gate_alone());
+	work(1);
+	assert_true(rows_gate_alone());
+	/* Twice is enough. */
+	pthread_create(&thread, NULL, work_elsewhere, &some);
+	pthread_join(thread, NULL);
+	assert_false(rows_gate_alone());
 }
 
 /* --- who waits for whom --- */
@@ -270,6 +293,99 @@ static void double_free_in_a_batch(void **state)
 		__free_page(pages[i]);
 }
 
+/* --- who is alone decides a free without a locked instruction --- */
+
+#define WITH_LISTS "memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows"
+enum { RACES = 100 };
+
+static struct page *contested;
+static _Atomic unsigned int turn, told;
+
+static void count_report(const char *report, void *arg)
+{
+	(void)arg;
+	if (strstr(report, "double free of pfn") != NULL)
+		atomic_fetch_add(&told, 1);
+}
+
+/* Frees what the other thread frees at the same moment. */
+static void *free_contested(void *arg)
+{
+	(void)arg;
+	stay_on(cpus[nr_cpus - 1]);
+	for (unsigned int race = 1; race <= RACES; race++) {
+		while (atomic_load(&turn) != race)
+			sched_yield();
+		__free_page(contested);
+		atomic_fetch_add(&turn, RACES);
+	}
+	return NULL;
+}
+
+static void of_two_frees_one_is_told(void **state)
+{
+	unsigned int patience_max = rows_gate_patience_max;
+	pthread_t thread;
+
+	(void)state;
+	mm_down();
+	mm_up(WITH_LISTS);
+	for (unsigned int i = 0; i < QUIET_STEPS; i++)
+		rows_leave(rows_enter());
+	kmem_set_bug_handler(count_report, NULL);
+	rows_gate_patience_max = 1;
+	atomic_store(&turn, 0);
+	atomic_store(&told, 0);
+	pthread_create(&thread, NULL, free_contested, NULL);
+	for (unsigned int race = 1; race <= RACES; race++) {
+		contested = alloc_page(GFP_KERNEL);
+		for (unsigned int i = 0; i < QUIET_STEPS; i++)
+			rows_leave(rows_enter());
+		assert_true(rows_gate_alone());
+		atomic_store(&turn, race);
+		/* So that each comes first at times. */
+		for (unsigned int i = 0; i < race % 64; i++)
+			spin_pause();
+		__free_page(contested);
+		while (atomic_load(&turn) != race + RACES)
+			sched_yield();
+		assert_int_equal(told, race);
+	}
+	pthread_join(thread, NULL);
+	kmem_set_bug_handler(NULL, NULL);
+	rows_gate_patience_max = patience_max;
+}
+
+static void *free_elsewhere(void *arg)
+{
+	stay_on(cpus[1]);
+	__free_page(arg);
+	return NULL;
+}
+
+/* Also one that only puts its page on a list. */
+static void a_free_elsewhere_opens_the_gate(void **state)
+{
+	struct page *page;
+	pthread_t thread;
+
+	(void)state;
+	if (nr_cpus < 2)
+		skip();
+	mm_down();
+	mm_up(WITH_LISTS);
+	for (unsigned int i = 0; i < QUIET_STEPS; i++)
+		rows_leave(rows_enter());
+	page = alloc_page(GFP_KERNEL);
+	for (unsigned int i = 0; i < QUIET_STEPS; i++)
+		rows_leave(rows_enter());
+	assert_true(rows_gate_alone());
+	pthread_create(&thread, NULL, free_elsewhere, page);
+	pthread_join(thread, NULL);
+	/* Without sequences it is a compare-and-swap in any mode. */
+	assert_int_equal(rows_gate_alone(), !os_percpu_lockless());
+}
+
 /* --- the mode changes under threads --- */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -382,10 +498,13 @@ int main(void)
 		BOTH_WAYS(alone_after_a_while),
 		BOTH_WAYS(another_cpu_opens_the_gate),
 		BOTH_WAYS(trim_and_fork_open_the_gate),
+		BOTH_WAYS(the_worker_inherits),
 		BOTH_WAYS(others_wait_for_who_is_alone),
 		BOTH_WAYS(fork_waits_for_all),
 		BOTH_WAYS(double_free_alone),
 		BOTH_WAYS(double_free_in_a_batch),
+		BOTH_WAYS(of_two_frees_one_is_told),
+		BOTH_WAYS(a_free_elsewhere_opens_the_gate),
 		BOTH_WAYS(nothing_twice),
 	};
 
