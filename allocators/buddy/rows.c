@@ -130,8 +130,8 @@ static KMEM_COLD void report(struct rows_request *rq, unsigned int order,
 			     unsigned long pfn)
 {
 	rows_leave(rq->visit);
-	kmem_bug("double free of pfn %lu, order %u: the block is free already", pfn,
-		 order);
+	kmem_bug("double free of pfn %lu, order %u: the %s is free already", pfn, order,
+		 order == 0 ? "page" : "block");
 	rq->visit = rows_enter();
 }
 

@@ -84,14 +84,17 @@ int rows_init(void)
 	}
 	memory.bytes = KMEM_ALIGN_UP(nr_words * sizeof(row_word), PAGE_SIZE);
 	memory.base = os_map_anon(memory.bytes);
-	if (memory.base == NULL || rows_gate_init() != 0) {
-		size_t kib = memory.bytes >> 10;
-
-		rows_exit();
+	if (memory.base == NULL)
 		return kmem_error(-ENOMEM,
 				  "bitmaps of %zu KiB cannot be mapped: no memory; "
 				  "lower memory",
-				  kib);
+				  memory.bytes >> 10);
+	if (rows_gate_init() != 0) {
+		rows_exit();
+		return kmem_error(
+			-ENOMEM,
+			"per-CPU counters of the bitmaps cannot be allocated: no "
+			"memory; stop other programs, or use lower=lists");
 	}
 	next = (row_word *)memory.base;
 	for_each_zone (zone) {

@@ -268,7 +268,7 @@ static void test_rows_are_walked(void **state)
 {
 	struct page *page;
 	struct zone *zone;
-	_Atomic uint64_t *pair;
+	row_word *group;
 	uint64_t sound;
 
 	(void)state;
@@ -278,11 +278,11 @@ static void test_rows_are_walked(void **state)
 	set_page_flags(page + 1, block_flags(PG_head, 0));
 	assert_broken("free, but its descriptor says otherwise");
 	set_page_flags(page + 1, 0);
-	pair = &zone->rows.pair[0].state;
-	sound = atomic_load(pair);
-	atomic_store(pair, GROUP_PAGES + 1);
+	group = &zone->rows.state[0].used;
+	sound = atomic_load(group);
+	atomic_store(group, GROUP_OPEN | (GROUP_PAGES + 1));
 	assert_broken("impossible state of a group");
-	atomic_store(pair, sound);
+	atomic_store(group, sound);
 	check();
 	__free_page(page);
 	mm_down();
@@ -301,10 +301,10 @@ static void *close_gate(void *arg)
 
 static void *pass_gate(void *arg)
 {
-	_Atomic long *count = rows_enter();
+	enum rows_visit visit = rows_enter();
 
 	atomic_store(&entered, true);
-	rows_leave(count);
+	rows_leave(visit);
 	return arg;
 }
 
@@ -317,17 +317,16 @@ static void let_others_run(void)
 /* It waits for those inside, and those outside wait for it. */
 static void test_rows_gate(void **state)
 {
-	_Atomic long *count;
+	enum rows_visit visit;
 	pthread_t thread;
 
 	(void)state;
 	mm_up(ROWS ",backing=private");
-	count = rows_enter();
-	assert_non_null(count);
+	visit = rows_enter();
 	assert_int_equal(pthread_create(&thread, NULL, close_gate, NULL), 0);
 	let_others_run();
 	assert_false(atomic_load(&closed));
-	rows_leave(count);
+	rows_leave(visit);
 	pthread_join(thread, NULL);
 	assert_true(atomic_load(&closed));
 	assert_int_equal(pthread_create(&thread, NULL, pass_gate, NULL), 0);

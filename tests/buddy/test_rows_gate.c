@@ -232,8 +232,13 @@ static void free_once_more(struct page *page, unsigned int order)
 {
 	atomic_store(&page->state, allocated_state(order));
 	__free_pages(page, order);
-	assert_report("double free of pfn %lu, order %u: the block is free already",
-		      page_to_pfn(page), order < GROUP_ORDER ? 0 : order);
+	if (order < GROUP_ORDER) /* the rows know pages only */
+		assert_report("double free of pfn %lu, order 0: the page is free already",
+			      page_to_pfn(page));
+	else
+		assert_report(
+			"double free of pfn %lu, order %u: the block is free already",
+			page_to_pfn(page), order);
 	atomic_store(&page->state, freed_state(order));
 }
 
@@ -282,7 +287,7 @@ static void double_free_in_a_batch(void **state)
 	assert_true(rows_gate_alone());
 	kmem_set_bug_handler(allocate_on_report, NULL);
 	zone_free_blocks(pfn_zone(page_to_pfn(pages[0])), 0, 17, batch);
-	assert_report("double free of pfn %lu, order 0: the block is free already",
+	assert_report("double free of pfn %lu, order 0: the page is free already",
 		      page_to_pfn(pages[4]));
 	capture_bugs(false);
 	for (unsigned int i = 0; i < 32; i += 2)
