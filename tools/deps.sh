@@ -5,7 +5,7 @@ set -eu
 build="gcc g++ make pkg-config git libbenchmark-dev libhwloc-dev libnuma-dev libjansson-dev
  libgsl-dev libinih-dev gnuplot-nox fonts-dejavu-core sqlite3 libjemalloc2 libmimalloc2.0
  libtcmalloc-minimal4"
-tests="libcmocka-dev libbenchmark-tools clang clang-format libclang-rt-14-dev python3 python3-jsonschema valgrind"
+tests="libcmocka-dev redis-tools libbenchmark-tools clang clang-format libclang-rt-14-dev python3 python3-jsonschema valgrind"
 
 quiet=no packages=$build
 for arg in "$@"; do

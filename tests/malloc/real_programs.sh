@@ -111,7 +111,10 @@ check() { # PROGRAM
 	tell "$1" plain
 	for tag in kmem exec; do
 		# The same library: once is enough where it takes long.
-		[ $tag = exec ] && case $scale-$1 in all-* | fast-python_suite) continue ;; esac
+		[ $tag = exec ] && case $scale-$1 in
+		all-* | fast-python_suite | fast-python_malloc | fast-java | fast-make | fast-sort | fast-perl | fast-clang)
+			continue ;;
+		esac
 		if [ $tag = kmem ]; then
 			cell "$1" kmem "$library" ""
 		else
