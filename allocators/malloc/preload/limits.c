@@ -49,6 +49,23 @@ static void __attribute__((constructor)) limits_start(void)
 	pthread_atfork(NULL, NULL, note_pid);
 }
 
+static void fork_lock(void)
+{
+	spin_lock(&lock);
+}
+
+static void fork_unlock(void)
+{
+	spin_unlock(&lock);
+}
+
+/* Not before malloc's own handlers are registered, so that it runs before them: the
+ * lock is taken before those of the page allocator. */
+static void fork_init(void)
+{
+	pthread_atfork(fork_lock, fork_unlock, fork_unlock);
+}
+
 /*
  * Takes every free block of the largest size from the page allocator. Those at the
  * very top of memory are kept for ever and unmapped, with their descriptors, down to
@@ -80,6 +97,7 @@ static void give_up_above(unsigned long keep, uint8_t *taken)
 
 static void before_limit(int resource, const struct rlimit *limit)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int saved_errno = errno;
 	unsigned long keep, blocks;
 	uint8_t *taken;
@@ -87,6 +105,7 @@ static void before_limit(int resource, const struct rlimit *limit)
 	if ((resource != RLIMIT_AS && resource != RLIMIT_DATA) || limit == NULL ||
 	    limit->rlim_cur == RLIM_INFINITY || !malloc_is_up() || getpid() != own_pid)
 		return;
+	pthread_once(&once, fork_init);
 	keep = (unsigned long)(limit->rlim_cur / 2) >> PAGE_SHIFT;
 	spin_lock(&lock);
 	blocks = kmem_nr_frames / BLOCK_PAGES;

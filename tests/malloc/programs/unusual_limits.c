@@ -155,6 +155,75 @@ static void limits_itself(void)
 	in_child(limited_work);
 }
 
+/* Others allocate and fork meanwhile. */
+static void *fork_meanwhile(void *arg)
+{
+	for (int i = 0; i < 30; i++) {
+		int status = -1;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			struct rlimit l = {(rlim_t)2 << 30, RLIM_INFINITY};
+
+			alarm(60);
+			_exit(churn_some(7, 500) != 0 || setrlimit(RLIMIT_AS, &l) != 0 ||
+			      churn_some(8, 500) != 0);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+		CHECK(churn_some((unsigned int)i, 500) == 0);
+	}
+	return arg;
+}
+
+static void limits_meanwhile_work(void)
+{
+	pthread_t t[2];
+
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&t[i], NULL, fork_meanwhile, NULL) == 0);
+	for (int i = 1; i <= 40; i++) {
+		struct rlimit l = {((rlim_t)100 - (rlim_t)i) << 28, RLIM_INFINITY};
+
+		CHECK(setrlimit(i % 2 ? RLIMIT_AS : RLIMIT_DATA, &l) == 0);
+		CHECK(churn_some((unsigned int)i, 300) == 0);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+}
+
+static void limits_meanwhile(void)
+{
+	in_child(limits_meanwhile_work);
+}
+
+static long mapped_pages(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	CHECK(f != NULL && fscanf(f, "%ld", &pages) == 1);
+	if (f != NULL)
+		fclose(f);
+	return pages;
+}
+
+/* A child of vfork() that limits itself takes nothing from its parent. */
+static void vfork_limits(void)
+{
+	long before = mapped_pages();
+	int status = -1;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		struct rlimit l = {(rlim_t)64 << 20, (rlim_t)64 << 20};
+
+		setrlimit(RLIMIT_AS, &l);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(mapped_pages() >= before);
+}
+
 /* Nothing more is to be had: NULL and ENOMEM, and all is well when it is freed. */
 static void exhausted_work(void)
 {
@@ -188,6 +257,8 @@ const struct unusual unusual_limits[] = {
 	{"killed_for_other_calls", killed_for_other_calls},
 	{"refused_other_calls", refused_other_calls},
 	{"limits_itself", limits_itself},
+	{"limits_meanwhile", limits_meanwhile},
+	{"vfork_limits", vfork_limits},
 	{"exhausted", exhausted},
 	{NULL, NULL},
 };
