@@ -71,10 +71,17 @@ bool percpu_push_locked(const struct percpu_stacks *s, void *p)
 static size_t pop_batch_locked(const struct percpu_stacks *s, size_t n, void **out,
 			       uint64_t per_entry)
 {
-	struct percpu_stack *stack = lock_this_cpu(s);
-	uint64_t state = state_of(stack);
-	size_t avail = state & PERCPU_AVAIL_MASK;
+	struct percpu_stack *stack;
+	uint64_t state;
+	size_t avail;
 
+	/* Room for nothing. Several may share such a stack, and no fork handler takes its
+	 * lock: a child could find it taken by a thread that it does not have. */
+	if (s->limit == 0)
+		return 0;
+	stack = lock_this_cpu(s);
+	state = state_of(stack);
+	avail = state & PERCPU_AVAIL_MASK;
 	if (n > avail)
 		n = avail;
 	for (size_t i = 0; i < n; i++)
@@ -87,10 +94,15 @@ static size_t pop_batch_locked(const struct percpu_stacks *s, size_t n, void **o
 static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *const *in,
 				ptrdiff_t step)
 {
-	struct percpu_stack *stack = lock_this_cpu(s);
-	uint64_t state = state_of(stack);
-	size_t avail = state & PERCPU_AVAIL_MASK;
+	struct percpu_stack *stack;
+	uint64_t state;
+	size_t avail;
 
+	if (s->limit == 0)
+		return 0;
+	stack = lock_this_cpu(s);
+	state = state_of(stack);
+	avail = state & PERCPU_AVAIL_MASK;
 	if (n > s->limit - avail)
 		n = s->limit - avail;
 	for (size_t i = 0; i < n; i++)
