@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -411,11 +412,36 @@ static void test_stress(void **state)
 #define IN_BOTH_MODES(test_) \
 	cmocka_unit_test_setup(test_, use_rseq), cmocka_unit_test_setup(test_, use_locks)
 
+/* Its lock is nobody's affair: a child of fork() may find it taken by a thread that it
+ * does not have. */
+static void test_no_room_no_lock(void **state)
+{
+	struct percpu_stacks s, none;
+	void *p = entry(1);
+
+	(void)state;
+	assert_int_equal(percpu_stacks_init(&s, 1), 0);
+	none = s;
+	none.limit = 0;
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++)
+		percpu_stack_of(&none, cpu)->lock = 1;
+	alarm(20);
+	assert_null(percpu_pop(&none));
+	assert_false(percpu_push(&none, p));
+	assert_int_equal(percpu_pop_batch(&none, 1, &p), 0);
+	assert_int_equal(percpu_push_batch(&none, 1, &p), 0);
+	alarm(0);
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++)
+		percpu_stack_of(&none, cpu)->lock = 0;
+	percpu_stacks_destroy(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_BOTH_MODES(test_cpu_numbers),
 		cmocka_unit_test(test_limits_are_checked),
+		cmocka_unit_test_setup(test_no_room_no_lock, use_locks),
 		IN_BOTH_MODES(test_last_in_first_out),
 		IN_BOTH_MODES(test_batches),
 		IN_BOTH_MODES(test_drain),
