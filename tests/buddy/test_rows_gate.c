@@ -230,7 +230,8 @@ static void allocate_on_report(const char *report, void *arg)
 /* The descriptor is made to say that the block is allocated. */
 static void free_once_more(struct page *page, unsigned int order)
 {
-	atomic_store(&page->state, allocated_state(order));
+	atomic_store(&page->state,
+		     allocated_state(pfn_zone_id(page_to_pfn(page)), order));
 	__free_pages(page, order);
 	if (order < GROUP_ORDER) /* the rows know pages only */
 		assert_report("double free of pfn %lu, order 0: the page is free already",
@@ -257,7 +258,9 @@ static void double_free_alone(void **state)
 		__free_pages(page, orders[i]);
 		if (orders[i] > ROW_ORDER && orders[i] < GROUP_ORDER) {
 			/* Each of its rows is reported. */
-			atomic_store(&page->state, allocated_state(orders[i]));
+			atomic_store(&page->state,
+				     allocated_state(pfn_zone_id(page_to_pfn(page)),
+						     orders[i]));
 			__free_pages(page, orders[i]);
 			assert_int_equal(reports, 1u << (orders[i] - ROW_ORDER));
 			reports = 0;
