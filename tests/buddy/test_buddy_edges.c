@@ -186,8 +186,7 @@ static void test_rows_know_of_double_frees(void **state)
 	page = alloc_page(GFP_KERNEL);
 	pfn = page_to_pfn(page);
 	__free_page(page);
-	set_page_flags(page, block_flags(PG_head, 0));
-	atomic_store(&page->_refcount, 1);
+	atomic_store(&page->state, allocated_state(pfn_zone_id(pfn), 0));
 	assert_int_equal(reports, 0);
 	__free_page(page);
 	assert_report("double free of pfn %lu, order 0: the page is free already", pfn);
@@ -198,8 +197,7 @@ static void test_rows_know_of_double_frees(void **state)
 		assert_non_null(whole[0]);
 		pfn = page_to_pfn(whole[0]);
 		__free_pages(whole[0], order);
-		set_page_flags(whole[0], block_flags(PG_head, order));
-		atomic_store(&whole[0]->_refcount, 1);
+		atomic_store(&whole[0]->state, allocated_state(pfn_zone_id(pfn), order));
 		__free_pages(whole[0], order);
 		assert_report(
 			"double free of pfn %lu, order %u: the block is free already",
