@@ -85,6 +85,7 @@ static KMEM_NOINLINE void end_epoch(void)
 		return;
 	peak = load(&epoch_peak);
 	large_release(malloc_config.trim_ms);
+	kmem_cache_reap_idle();
 	if (load(&touched) > peak + trim_threshold(peak))
 		trim_pages();
 	new_epoch(used_pages(), now);

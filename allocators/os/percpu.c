@@ -372,6 +372,18 @@ static void drain_rseq(const struct percpu_stacks *s, unsigned int cpu,
 }
 #endif
 
+void percpu_drain_cpu(const struct percpu_stacks *s, unsigned int cpu,
+		      void (*fn)(void *entry, void *arg), void *arg)
+{
+#if OS_PERCPU_RSEQ
+	if (os_percpu_use_rseq) {
+		drain_rseq(s, cpu, fn, arg);
+		return;
+	}
+#endif
+	drain_locked(s, cpu, fn, arg);
+}
+
 void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 		      void (*fn)(void *entry, void *arg), void *arg)
 {
@@ -386,13 +398,7 @@ void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 			hand_over(stack, state, fn, arg);
 			continue;
 		}
-#if OS_PERCPU_RSEQ
-		if (os_percpu_use_rseq) {
-			drain_rseq(s, cpu, fn, arg);
-			continue;
-		}
-#endif
-		drain_locked(s, cpu, fn, arg);
+		percpu_drain_cpu(s, cpu, fn, arg);
 	}
 }
 

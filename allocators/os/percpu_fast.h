@@ -338,6 +338,10 @@ uint64_t percpu_counter_sum(const struct percpu_counter *c);
 void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 		      void (*fn)(void *entry, void *arg), void *arg);
 
+/* The same for one CPU's stack; never quiescent. */
+void percpu_drain_cpu(const struct percpu_stacks *s, unsigned int cpu,
+		      void (*fn)(void *entry, void *arg), void *arg);
+
 /*
  * For fork(2): keeps every thread from changing the stacks until percpu_thaw(), so that
  * a child's copy of them, which the system takes page by page while other threads
@@ -353,6 +357,14 @@ size_t percpu_count(const struct percpu_stacks *s);
 
 /* Entries that percpu_pop() and percpu_pop_batch() took on one CPU, modulo 2^48. */
 uint64_t percpu_pops(const struct percpu_stacks *s, unsigned int cpu);
+
+/* A word that every push and pop on that CPU changes, 0 where there has never been one;
+ * to be compared with itself only. */
+static inline uint64_t percpu_state(const struct percpu_stacks *s, unsigned int cpu)
+{
+	return atomic_load_explicit(&percpu_stack_of(s, cpu)->state,
+				    memory_order_relaxed);
+}
 
 /* Calls fn for each entry of a quiescent set of stacks, and leaves them there. */
 void percpu_walk(const struct percpu_stacks *s, void (*fn)(void *entry, void *arg),

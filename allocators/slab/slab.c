@@ -18,9 +18,13 @@
  *        |                 (os/magazine_fast.h: rseq, or a lock)
  *        |   refill ^  | flush        batchcount objects at a time
  *        |          |  v
- *        +- node[] - depot: one page of pointers shared by the node's CPUs
- *                    slabs_partial  slabs_full  slabs_free
+ *        +- depots: pages of pointers, for each CPU  (slab_depot.c, slab_tune.c)
+ *        |     | when one is empty: another CPU's, of the same node
+ *        |          ^  | when one is full
+ *        |          |  v
+ *        +- node[] - slabs_partial  slabs_full  slabs_free
  *                      each slab: descriptor, bufctl[num], objects
+ *                    depot, alien: of what other nodes free (slab_alien.c)
  *
  * An object finds its slab and cache through its page's descriptor: every page
  * of a slab has PG_slab set and points to both. slab_geometry.h draws a slab. The hit
@@ -29,21 +33,21 @@
  *
  * Allocation. Pop from this CPU's magazine. Caches of small objects have two, and free
  * into the other; when the first is empty they change places, if the other has enough.
- * Otherwise: up to batchcount objects from the depot, else from partial slabs, else from
+ * Otherwise: up to batchcount objects from a depot, else from partial slabs, else from
  * free slabs, else a new slab is made (slab_grow) and the search repeated; one object is
  * returned, the others go into the magazine. A new slab of a node starts its objects one
  * colour further than the slab before it did, so that equal fields of equal objects
  * spread over the sets of the processor's caches.
  *
  * Free. Push into this CPU's magazine. When it is full, its newest batchcount
- * objects move to the depot; what the depot has no room for goes back to its
+ * objects move to its depot; what that has no room for goes back to its
  * slabs. A slab that becomes empty while the node has more free objects than
  * free_limit is given back to the page allocator at once, others when
  * somebody calls kmem_cache_shrink() or kmem_cache_reap().
  *
  * Nodes. The arrays of a CPU hold objects of the CPU's own node. Where there are
  * several nodes, every free looks up the object's node, out of line; an object
- * of another node goes home to its node's depot. A thread that is moved to
+ * of another node goes home through an alien cache. A thread that is moved to
  * another node's CPU between the test and the push can leave a stranger on an
  * array; that costs locality, nothing else, and kmem_cache_alloc_node() does
  * not use the arrays. When a node is out of memory, free objects of the other
@@ -51,9 +55,10 @@
  *
  * Locking, in lock order:
  *   1. slab_chain_mutex   the list of caches; creation, destruction, reaping
- *   2. list_lock          one node of one cache: slabs, bufctls, depot
+ *   2. a depot's lock     hot paths do not wait for it for long (slab_depot.c)
+ *   3. list_lock          one node of one cache: slabs, bufctls
  * The magazines have no lock of their own but in the mode without rseq; those locks
- * are taken inside neither. No call to the page allocator, to a constructor or
+ * are taken inside 1 and 2 only. No call to the page allocator, to a constructor or
  * destructor or into another cache is made with a list_lock held. Bug reports
  * are made without any lock.
  *
@@ -88,14 +93,14 @@
  *
  * Differences. From Linux 2.6.28: per-CPU arrays without disabling interrupts
  * (restartable sequences); a flush moves the newest objects, not the oldest,
- * since a stack gives only these; the depot (Linux: `shared`) is made at the
- * first flush; remote frees are not batched in alien caches; the place of the
+ * since a stack gives only these; depots (Linux: `shared`) are each CPU's own by
+ * default; nothing reaps by the clock; the place of the
  * descriptor follows the waste, not the object's size; slabs of up to eight
  * pages are used to have eight objects in each, as SLUB does; general caches
  * are aligned to their size, as Linux guarantees since 5.4; SLAB_POISON is
  * ignored for caches with a constructor, as in SLUB. From Bonwick & Adams:
  * magazines change places on a CPU, but none travels to the depot, objects are copied in
- * batches; their size is fixed per cache.
+ * batches; their size is fixed per cache, and the depot tunes itself.
  *
  * References: J. Bonwick, "The Slab Allocator", USENIX Summer 1994; J. Bonwick
  * and J. Adams, "Magazines and Vmem", USENIX 2001; Linux 2.6.28 mm/slab.c.
@@ -200,7 +205,8 @@ static size_t slab_take_or_grow(struct kmem_cache *cache, gfp_t gfp, int nid, si
 	size_t got;
 
 	while ((got = slab_node_take(cache, nid, n, out)) == 0) {
-		if (slab_grow(cache, slab_local_gfp(gfp), nid) < 0)
+		got = slab_depot_steal_node(cache, nid, n, out);
+		if (got > 0 || slab_grow(cache, slab_local_gfp(gfp), nid) < 0)
 			break;
 	}
 	if (got == 0 && slab_nr_nodes > 1 && !(gfp & __GFP_THISNODE))
@@ -213,7 +219,10 @@ static void *slab_refill(struct kmem_cache *cache, gfp_t gfp)
 	void *objects[SLAB_BATCH_MAX];
 	size_t want = cache->limit ? cache->batchcount : 1;
 	size_t got, pushed;
+	void *object = slab_depot_refill(cache);
 
+	if (object)
+		return object;
 	got = slab_take_or_grow(cache, gfp, slab_this_node(), want, objects);
 	if (got == 0)
 		return NULL;
@@ -296,9 +305,11 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
 	while (got < n) {
 		/* Pieces, so that the list_lock is not held for long. */
 		size_t want = n - got < SLAB_BATCH_MAX ? n - got : SLAB_BATCH_MAX;
-		size_t more = slab_take_or_grow(cache, gfp, slab_this_node(), want,
-						objects + got);
+		size_t more = slab_depot_take(cache, want, objects + got);
 
+		if (more == 0)
+			more = slab_take_or_grow(cache, gfp, slab_this_node(), want,
+						 objects + got);
 		if (more == 0)
 			break;
 		got += more;
@@ -308,14 +319,15 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n,
 
 /* --- free --- */
 
-/* Makes room on a full array: its newest objects and this one go to the depot. */
+/* Makes room on a full array: its newest objects go to the depot, what that does not
+ * take to the slabs. */
 void slab_flush(struct kmem_cache *cache, void *object)
 {
 	void *objects[SLAB_BATCH_MAX + 1];
 	size_t n = 0;
 
-	n = magazine_take_batch(&cache->mag, cache->batchcount, objects);
-	/* Newest first as they were taken; the depot wants the newest last. */
+	n = slab_depot_flush(cache, objects);
+	/* Newest first as they were taken; the newest goes last. */
 	for (size_t i = 0; i < n / 2; i++) {
 		void *tmp = objects[i];
 
@@ -342,7 +354,7 @@ KMEM_NOINLINE void slab_free_slow(struct kmem_cache *cache, void *object,
 	if (cache->debug)
 		slab_debug_free(cache, slab, object, caller);
 	else if (slab_nr_nodes > 1 && slab->nid != numa_node_id())
-		slab_node_put(cache, 1, &object);
+		slab_alien_free(cache, slab->nid, object);
 	else if (!magazine_push(&cache->mag, object))
 		slab_flush(cache, object);
 }
@@ -366,13 +378,13 @@ static struct kmem_cache *owner_of(const void *object)
 /* Length of the run of objects at the front that need no further look. */
 static size_t plain_run(const struct kmem_cache *cache, size_t n, void *const *objects)
 {
-	size_t i;
+	size_t i = 0, id = cache ? cache->page_id : 0;
 
-	for (i = 0; cache && cache->page_id != 0 && i < n && i < SLAB_BATCH_MAX; i++) {
-		if (slab_id_of(objects[i]) != cache->page_id ||
-		    !slab_starts_object(cache->page_id, objects[i]))
-			break;
-	}
+	if (n > SLAB_BATCH_MAX)
+		n = SLAB_BATCH_MAX;
+	while (id != 0 && i < n && slab_id_of(objects[i]) == id &&
+	       slab_starts_object(id, objects[i]))
+		i++;
 	return i;
 }
 

@@ -57,92 +57,6 @@ void slab_chain_unlock(void)
 	pthread_mutex_unlock(&slab_chain_mutex);
 }
 
-/* --- sizes of the arrays --- */
-
-/* Most objects of an array by default, and objects of about how many bytes: a program
- * that frees and allocates 1600 small blocks at a time takes a third of the time with
- * limit=2048 that it takes with 512 and the depot (one run on a busy machine). The price
- * is at most 128 KiB of free objects for each CPU and class in use. */
-#define DEFAULT_LIMIT_MAX   2048u
-#define DEFAULT_ARRAY_BYTES ((size_t)128 << 10)
-/* Objects moved at a time: long enough to pay for the lock, short enough to stay
- * in the first-level cache. */
-#define DEFAULT_BATCH_MAX 128u
-
-/* The number of Linux 2.6.28 (enable_cpucache) where that is larger: few for large
- * objects, so that an array holds a few hundred KiB at most. */
-static uint32_t default_limit(size_t size)
-{
-	size_t limit = DEFAULT_ARRAY_BYTES / size;
-	size_t linux_limit = 120;
-
-	if (size > 128 * 1024)
-		linux_limit = 1;
-	else if (size > PAGE_SIZE)
-		linux_limit = 8;
-	else if (size > 1024)
-		linux_limit = 24;
-	else if (size > 256)
-		linux_limit = 54;
-	if (limit < linux_limit)
-		limit = linux_limit;
-	return limit < DEFAULT_LIMIT_MAX ? (uint32_t)limit : DEFAULT_LIMIT_MAX;
-}
-
-/* By default only where a magazine full of objects, of which any may be next, stays in
- * the first-level cache. */
-#define TWO_MAGAZINES_MAX 64u
-
-/* A few objects are not worth an exchange now and one more soon. 0: one magazine. */
-static uint32_t exchange_least(const struct kmem_cache *cache)
-{
-	if (slab_config.magazines == SLAB_MAGAZINES_ONE ||
-	    (slab_config.magazines == SLAB_MAGAZINES_AUTO &&
-	     cache->object_size > TWO_MAGAZINES_MAX))
-		return 0;
-	return cache->batchcount / 4 + 1;
-}
-
-static int cache_init_percpu(struct kmem_cache *cache)
-{
-	uint64_t batch = slab_config.batchcount;
-	int err;
-
-	cache->limit = 0;
-	cache->batchcount = 1;
-	if (!slab_config.percpu || cache->debug || cache == &cache_cache.cache)
-		return 0;
-	cache->limit = (uint32_t)slab_config.limit;
-	if (cache->limit == 0)
-		cache->limit = default_limit(cache->object_size);
-	if (batch == 0) {
-		batch = (cache->limit + 1) / 2;
-		if (batch > DEFAULT_BATCH_MAX)
-			batch = DEFAULT_BATCH_MAX;
-	}
-	if (batch > cache->limit)
-		batch = cache->limit;
-	cache->batchcount = batch < SLAB_BATCH_MAX ? (uint32_t)batch : SLAB_BATCH_MAX;
-	err = magazine_create(&cache->mag, cache->limit, exchange_least(cache));
-	/* More caches than numbers: this one does without. */
-	if (err == -ENOSPC)
-		cache->limit = 0, cache->batchcount = 1;
-	else if (err != 0)
-		return kmem_error(
-			-ENOMEM,
-			"cache '%s': no memory for magazines of '%u' objects, lower limit",
-			cache->name, cache->limit);
-	if (err != 0)
-		return 0;
-	if (slab_config.depot) {
-		/* Linux's `shared` is 8 batches; a page is the bound here. */
-		uint32_t depot = 8 * cache->batchcount;
-
-		cache->depot_limit = depot < SLAB_DEPOT_SLOTS ? depot : SLAB_DEPOT_SLOTS;
-	}
-	return 0;
-}
-
 /* --- creation --- */
 
 /* Everything but the name's uniqueness. `cache` is zeroed memory. */
@@ -187,10 +101,14 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 	cache->debug = (flags & SLAB_DEBUG_FLAGS) != 0;
 	if (g->off_slab)
 		cache->slabp_cache = kmalloc_cache_of(g->desc_bytes, 0);
-	if (cache_init_percpu(cache) != 0)
-		return -ENOMEM;
+	cache->batchcount = 1;
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
 		slab_list3_init(cache, (int)nid);
+	if (slab_config.percpu && !cache->debug && cache != &cache_cache.cache &&
+	    slab_percpu_init(cache) != 0)
+		return -ENOMEM;
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+		slab_free_limit_init(cache, (int)nid);
 	return 0;
 }
 
@@ -251,7 +169,7 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 	if (taken) {
 		kmem_error(-EEXIST, "a cache named '%s' exists, choose another name",
 			   name);
-		magazine_destroy(&cache->mag);
+		slab_percpu_destroy(cache);
 		kmem_cache_free(&cache_cache.cache, cache);
 		return NULL;
 	}
@@ -335,7 +253,7 @@ int kmem_cache_destroy(struct kmem_cache *cache)
 		return kmem_error(-EBUSY,
 				  "cache '%s' still has %llu objects, free them first",
 				  cache->name, (unsigned long long)live);
-	magazine_destroy(&cache->mag);
+	slab_percpu_destroy(cache);
 	kmem_cache_free(&cache_cache.cache, cache);
 	return 0;
 }
@@ -497,7 +415,7 @@ void kmem_cache_exit(void)
 		slab_release_free(cache);
 		slab_release_all(cache);
 		list_del(&cache->next);
-		magazine_destroy(&cache->mag);
+		slab_percpu_destroy(cache);
 	}
 	kmalloc_exit();
 	if (slab_pages.page_id)

@@ -7,6 +7,18 @@
 #include "allocators/os/os_fork.h"
 #include "allocators/slab/slab_internal.h"
 
+/* The depots' locks, too: with locks in place of sequences who holds one of them may wait
+ * for a magazine, which will be stopped next. */
+static void lock(void)
+{
+	struct kmem_cache *cache;
+
+	slab_chain_lock();
+	list_for_each_entry (cache, &slab_cache_chain, next) {
+		slab_depot_lock_all(cache);
+	}
+}
+
 static bool freeze(void)
 {
 	struct kmem_cache *cache;
@@ -14,6 +26,8 @@ static bool freeze(void)
 
 	list_for_each_entry (cache, &slab_cache_chain, next) {
 		all &= magazine_freeze(&cache->mag);
+		for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+			all &= percpu_freeze(&cache->node[nid].alien);
 	}
 	return all;
 }
@@ -34,9 +48,12 @@ static void unlock(void)
 	struct kmem_cache *cache;
 
 	list_for_each_entry (cache, &slab_cache_chain, next) {
-		for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+		for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
 			spin_unlock(&cache->node[nid].list_lock);
+			percpu_thaw(&cache->node[nid].alien);
+		}
 		magazine_thaw(&cache->mag);
+		slab_depot_unlock_all(cache);
 	}
 	slab_chain_unlock();
 }
@@ -44,7 +61,7 @@ static void unlock(void)
 void slab_fork_init(void)
 {
 	static const struct os_fork_ops ops = {
-		.lock = slab_chain_lock,
+		.lock = lock,
 		.freeze = freeze,
 		.lock_inner = lock_lists,
 		.unlock = unlock,

@@ -10,6 +10,8 @@
 static const char *const class_names[] = {"auto", "pow2", "linux", "four", NULL};
 static const char *const magazine_names[] = {"auto", "one", "two", NULL};
 static const char *const descriptor_names[] = {"auto", "on", "off", NULL};
+static const char *const depot_names[] = {"off", "shared", "percpu", NULL};
+static const char *const limits_names[] = {"fixed", "auto", NULL};
 static const char *const debug_names[] = {"off", "on", "z",  "p", "u",
 					  "zp",	 "zu", "pu", NULL};
 
@@ -60,10 +62,24 @@ const struct kmem_option slab_options[] = {
 	 .max = SLAB_BATCH_MAX,
 	 .help = "objects moved to or from an array at a time; 0: half of limit, at most 128"},
 	{.name = "depot",
-	 .type = KMEM_OPT_BOOL,
+	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct slab_config, depot),
+	 .initial = "percpu",
+	 .choices = depot_names,
+	 .help = "stacks of free objects between the arrays and the slabs: none, one per node "
+		 "as in Linux, or one per CPU, others stealing from it when theirs is empty"},
+	{.name = "limits",
+	 .type = KMEM_OPT_ENUM,
+	 .offset = offsetof(struct slab_config, limits),
+	 .initial = "auto",
+	 .choices = limits_names,
+	 .help = "objects in a depot: eight batches, or as many as misses show to be needed, up "
+		 "to 2 MiB of objects each and a 32nd of the memory in all"},
+	{.name = "alien",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct slab_config, alien),
 	 .initial = "on",
-	 .help = "an array per node and cache between the CPUs and the slabs; up to a page each"},
+	 .help = "objects of another node go home in batches; off: each by itself"},
 	{.name = "descriptors",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct slab_config, descriptors),
@@ -97,12 +113,23 @@ const struct kmem_option slab_options[] = {
 /* Sums over the nodes, each read under its lock. */
 struct node_sums {
 	uint64_t slabs, free_slabs, free_objects, depot_objects;
-	uint64_t refills, flushes, grown, reaped;
+	uint64_t depot_limit, alien_objects;
+	uint64_t refills, flushes, grown, reaped, stolen, alien_sent;
 };
 
 static struct node_sums sum_nodes(struct kmem_cache *cache)
 {
-	struct node_sums sums = {0};
+	struct slab_depot_sums depots = slab_depot_sum(cache);
+	struct slab_alien_sums alien = slab_alien_sum(cache);
+	struct node_sums sums = {
+		.depot_objects = depots.objects,
+		.depot_limit = depots.limit,
+		.refills = depots.refills + depots.stolen,
+		.flushes = depots.flushes,
+		.stolen = depots.stolen,
+		.alien_objects = alien.objects,
+		.alien_sent = alien.sent,
+	};
 
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
 		struct kmem_list3 *l3 = &cache->node[nid];
@@ -111,7 +138,6 @@ static struct node_sums sum_nodes(struct kmem_cache *cache)
 		sums.slabs += l3->nr_slabs;
 		sums.free_slabs += l3->nr_free_slabs;
 		sums.free_objects += l3->free_objects;
-		sums.depot_objects += l3->depot_avail;
 		sums.refills += l3->refills;
 		sums.flushes += l3->flushes;
 		sums.grown += l3->grown;
@@ -126,7 +152,8 @@ static uint64_t active_objects(const struct kmem_cache *cache,
 			       const struct node_sums *sums, uint64_t arrays)
 {
 	uint64_t total = sums->slabs * cache->num;
-	uint64_t cached = sums->free_objects + sums->depot_objects + arrays;
+	uint64_t cached = sums->free_objects + sums->depot_objects + sums->alien_objects +
+			  arrays;
 
 	return total > cached ? total - cached : 0;
 }
@@ -148,7 +175,7 @@ void slabinfo(void (*fn)(const struct kmem_cache_info *info, void *arg), void *a
 			.pagesperslab = (uint64_t)1 << cache->gfporder,
 			.limit = cache->limit,
 			.batchcount = cache->batchcount,
-			.sharedfactor = cache->depot_limit / cache->batchcount,
+			.sharedfactor = sums.depot_limit / cache->batchcount,
 			.sharedavail = sums.depot_objects,
 			.active_slabs = sums.slabs - sums.free_slabs,
 			.num_slabs = sums.slabs,
@@ -203,7 +230,9 @@ void slab_stats(struct slab_stats *stats)
 		stats->slab_pages += sums.slabs << cache->gfporder;
 		stats->active_objects += active_objects(cache, &sums, arrays);
 		stats->total_objects += sums.slabs * cache->num;
-		stats->percpu_objects += arrays + sums.depot_objects;
+		stats->percpu_objects += arrays + sums.depot_objects + sums.alien_objects;
+		stats->stolen += sums.stolen;
+		stats->alien += sums.alien_sent;
 		stats->refills += sums.refills;
 		stats->flushes += sums.flushes;
 		stats->grown += sums.grown;
@@ -367,9 +396,6 @@ static int check_node(struct kmem_cache *cache, struct kmem_list3 *l3)
 	if (sums.free_objects != l3->free_objects)
 		return check_fail(cache, "free objects of a node", l3->free_objects,
 				  sums.free_objects);
-	if (l3->depot_avail > cache->depot_limit)
-		return check_fail(cache, "objects in a depot", l3->depot_avail,
-				  cache->depot_limit);
 	return 0;
 }
 
@@ -391,18 +417,18 @@ static int check_marks(const struct kmem_cache *cache, struct kmem_list3 *l3)
 	return 0;
 }
 
-/* Everything that is free and on no slab's chain: depots and per-CPU arrays. */
+/* Everything that is free and on no slab's chain: depots, per-CPU arrays, aliens. */
 static int check_cached_objects(struct kmem_cache *cache)
 {
 	struct array_check check = {.cache = cache};
 
-	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++) {
-		struct kmem_list3 *l3 = &cache->node[nid];
-
-		for (uint32_t i = 0; i < l3->depot_avail; i++)
-			check_cached_object(l3->depot[i], &check);
-	}
+	check.err = slab_depot_check(cache);
+	if (check.err)
+		return check.err;
+	slab_depot_walk(cache, check_cached_object, &check);
 	magazine_walk(&cache->mag, check_cached_object, &check);
+	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
+		percpu_walk(&cache->node[nid].alien, check_cached_object, &check);
 	for (unsigned int nid = 0; nid < slab_nr_nodes && slab_hardened(); nid++) {
 		if (check.err == 0)
 			check.err = check_marks(cache, &cache->node[nid]);
@@ -428,7 +454,7 @@ static int check_cache(struct kmem_cache *cache)
 	/* Fewer objects in use than cached ones: some object is cached twice. */
 	sums = sum_nodes(cache);
 	if (sums.slabs * cache->num - sums.free_objects <
-	    sums.depot_objects + magazine_count(&cache->mag))
+	    sums.depot_objects + sums.alien_objects + magazine_count(&cache->mag))
 		return check_fail(cache, "objects on arrays", sums.depot_objects,
 				  sums.slabs * cache->num - sums.free_objects);
 	return 0;

@@ -8,6 +8,7 @@
 #include <kmem/slab.h>
 #include "allocators/os/magazine_fast.h"
 #include "allocators/os/spinlock.h"
+#include "allocators/slab/slab_depot.h"
 #include "allocators/slab/slab_geometry.h"
 #include "allocators/slab/slab_harden.h"
 #include "allocators/slab/slab_list.h"
@@ -16,9 +17,7 @@
 /* Most objects moved between an array, the depot and the slabs at a time; such
  * a batch lies on the stack of the mover. */
 #define SLAB_BATCH_MAX 256u
-/* Pointers in the one page that a node's depot occupies. */
-#define SLAB_DEPOT_SLOTS (PAGE_SIZE / sizeof(void *))
-#define SLAB_NAME_MAX	 64
+#define SLAB_NAME_MAX  64
 
 #define SLAB_DEBUG_FLAGS (SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER)
 #define SLAB_PUBLIC_FLAGS                                                  \
@@ -41,7 +40,7 @@ struct slab {
 };
 _Static_assert(sizeof(struct slab) == 32, "a slab's descriptor is budgeted at 32 bytes");
 
-/* Slabs and depot of one node: everything under list_lock but the lock. */
+/* Slabs of one node: everything under list_lock but the lock and what says otherwise. */
 struct kmem_list3 {
 	struct kmem_spinlock list_lock;
 	struct list_head slabs_partial; /* searched first */
@@ -52,11 +51,13 @@ struct kmem_list3 {
 	uint64_t nr_free_slabs;
 	uint64_t free_limit; /* more free objects than this: empty slabs go back; constant
 			      */
-	void **depot;	     /* one page, taken at the first flush; NULL before */
-	uint32_t depot_avail;
 	uint32_t colour_next;
-	/* statistics */
+	/* statistics; of refills and flushes those that depots did not serve */
 	uint64_t refills, flushes, grown, reaped;
+	/* Objects of this node that other nodes' CPUs have freed; all-zero: no alien
+	 * caches. Constant, the stacks belong to their CPUs. */
+	struct percpu_stacks alien;
+	struct slab_depot depot KMEM_CACHELINE_ALIGNED; /* under its own lock */
 };
 
 struct kmem_cache {
@@ -80,7 +81,9 @@ struct kmem_cache {
 	struct slab_geometry geometry;
 	uint32_t limit; /* objects of a magazine; 0: none */
 	uint32_t batchcount;
-	uint32_t depot_limit; /* pointers; 0: no depot */
+	uint32_t depot_limit; /* objects in a depot that has not grown; 0: no depots */
+	uint32_t depot_max;   /* that it may grow to; 0: limits are fixed */
+	char *depots;	      /* CPU 0's, as in a per-CPU area; NULL: the nodes' only */
 	bool debug;	      /* any of SLAB_DEBUG_FLAGS */
 	char name[SLAB_NAME_MAX];
 
@@ -100,16 +103,19 @@ void slab_chain_unlock(void);
  * when it is not to be had within a millisecond or so. */
 bool slab_chain_lock_in_reclaim(void);
 
-/* --- slab_lists.c: slabs and depots --- */
+/* --- slab_lists.c: slabs --- */
 
-/* Takes up to n objects of node nid, depot first, then slabs; never grows.
+/* Takes up to n objects of node nid, its own depot first, then slabs; never grows.
  * out is in stack order: the last one is best used first. */
 size_t slab_node_take(struct kmem_cache *cache, int nid, size_t n, void **out);
-/* Gives objects back to their own nodes; the last one is the hottest. */
+/* Gives objects back to their own nodes, depots first; the last one is the hottest. */
 void slab_node_put(struct kmem_cache *cache, size_t n, void *const *objects);
+/* The same past the depots. */
+void slab_lists_put(struct kmem_cache *cache, size_t n, void *const *objects);
 /* Adds one slab, from nid if it can be. Returns its node, or -1. */
 int slab_grow(struct kmem_cache *cache, gfp_t gfp, int nid);
-/* Empties arrays and depots into the slabs. quiescent: nobody else uses the cache. */
+/* Empties arrays, alien caches and depots into the slabs. quiescent: nobody else uses the
+ * cache. */
 void slab_drain(struct kmem_cache *cache, bool quiescent);
 /* Gives wholly free slabs back to the page allocator; returns how many. */
 size_t slab_release_free(struct kmem_cache *cache);
@@ -117,7 +123,32 @@ size_t slab_release_free(struct kmem_cache *cache);
 size_t slab_release_node(struct kmem_cache *cache, int nid, size_t max);
 /* Gives every slab back, whatever is live: for kmem_cache_exit(). */
 void slab_release_all(struct kmem_cache *cache);
+/* Both for a new cache; the limit follows the batches. */
 void slab_list3_init(struct kmem_cache *cache, int nid);
+void slab_free_limit_init(struct kmem_cache *cache, int nid);
+
+/* --- slab_alien.c: objects on their way to another node --- */
+
+/* 0, or -ENOMEM; without option alien, or with one node, there are none. */
+int slab_alien_init(struct kmem_cache *cache);
+void slab_alien_destroy(struct kmem_cache *cache);
+/* Frees an object of node nid, which is not the caller's. */
+void slab_alien_free(struct kmem_cache *cache, int nid, void *object);
+
+struct slab_alien_sums {
+	uint64_t objects; /* there now */
+	uint64_t sent;	  /* that have gone home in batches */
+};
+struct slab_alien_sums slab_alien_sum(const struct kmem_cache *cache);
+
+/* --- slab_tune.c: how much is kept where --- */
+
+/* Arrays, alien caches and depots of a new cache. 0, or -ENOMEM with a text. */
+int slab_percpu_init(struct kmem_cache *cache);
+/* They are empty, or what is in them is forgotten. */
+void slab_percpu_destroy(struct kmem_cache *cache);
+/* Objects of size bytes in an array unless somebody says otherwise. */
+uint32_t slab_default_limit(size_t size);
 
 /* --- slab.c --- */
 void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid, const void *caller);
@@ -203,6 +234,33 @@ static inline struct slab *slab_of(const struct kmem_cache *cache, const void *a
 	    page->slab_cache != cache)
 		return NULL;
 	return page->slab;
+}
+
+static inline uint32_t slab_depot_limit(const struct kmem_cache *cache,
+					const struct slab_depot *d)
+{
+	return cache->depot_limit + d->grown;
+}
+
+/* Only where the cache has depots for CPUs. */
+static inline struct slab_depot *slab_depot_of_cpu(const struct kmem_cache *cache,
+						   unsigned int cpu)
+{
+	return (struct slab_depot *)(cache->depots + ((size_t)cpu << PERCPU_AREA_SHIFT));
+}
+
+/* All depots by number: those of the nodes, then those of the CPUs. */
+static inline unsigned int slab_nr_depots(const struct kmem_cache *cache)
+{
+	return slab_nr_nodes + (cache->depots ? os_nr_cpus() : 0);
+}
+
+static inline struct slab_depot *slab_depot_number(struct kmem_cache *cache,
+						   unsigned int i)
+{
+	if (i < slab_nr_nodes)
+		return &cache->node[i].depot;
+	return slab_depot_of_cpu(cache, i - slab_nr_nodes);
 }
 
 static inline int slab_this_node(void)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slab layer: slabs on their node's lists, and the depot in front of them.
- * Everything here runs under a node's list_lock, except making and unmaking
- * slabs: pages, descriptors, constructors and destructors are dealt with
- * while no lock is held.
+ * The slab layer: slabs on their node's lists. Everything here runs under a node's
+ * list_lock, except making and unmaking slabs: pages, descriptors, constructors and
+ * destructors are dealt with while no lock is held.
  */
 #include "allocators/slab/slab_internal.h"
 #include <kmem/error.h>
@@ -13,13 +12,19 @@
 void slab_list3_init(struct kmem_cache *cache, int nid)
 {
 	struct kmem_list3 *l3 = &cache->node[nid];
-	uint64_t cpus = 0;
 
 	memset(l3, 0, sizeof(*l3));
 	spin_lock_init(&l3->list_lock);
 	INIT_LIST_HEAD(&l3->slabs_partial);
 	INIT_LIST_HEAD(&l3->slabs_full);
 	INIT_LIST_HEAD(&l3->slabs_free);
+}
+
+void slab_free_limit_init(struct kmem_cache *cache, int nid)
+{
+	struct kmem_list3 *l3 = &cache->node[nid];
+	uint64_t cpus = 0;
+
 	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++)
 		cpus += cpu_to_node(cpu) == nid;
 	/* As Linux: one batch for each CPU and one more, and a slab. A megabyte
@@ -228,17 +233,13 @@ size_t slab_node_take(struct kmem_cache *cache, int nid, size_t n, void **out)
 {
 	struct kmem_list3 *l3 = &cache->node[nid];
 	struct slab *damaged = NULL;
-	size_t got;
+	size_t got = slab_depot_take_node(cache, nid, n, out);
 
+	if (got > 0)
+		return got;
 	spin_lock(&l3->list_lock);
 	l3->refills++;
-	if (l3->depot_avail > 0) {
-		got = n < l3->depot_avail ? n : l3->depot_avail;
-		l3->depot_avail -= (uint32_t)got;
-		memcpy(out, l3->depot + l3->depot_avail, got * sizeof(*out));
-	} else {
-		got = slabs_take(cache, l3, n, out, &damaged);
-	}
+	got = slabs_take(cache, l3, n, out, &damaged);
 	spin_unlock(&l3->list_lock);
 	if (KMEM_UNLIKELY(damaged != NULL))
 		kmem_bug(
@@ -297,6 +298,7 @@ static void slabs_put(struct kmem_cache *cache, struct kmem_list3 *l3, size_t n,
 		enum put_result result = PUT_OK;
 
 		spin_lock(&l3->list_lock);
+		l3->flushes += i == 0;
 		while (i < n && result == PUT_OK)
 			result = slab_put(cache, l3, objects[i++], &dead);
 		spin_unlock(&l3->list_lock);
@@ -307,50 +309,6 @@ static void slabs_put(struct kmem_cache *cache, struct kmem_list3 *l3, size_t n,
 					       objects[i - 1]);
 	}
 	slab_destroy_list(cache, &dead);
-}
-
-/* Gives the node its depot page, if there is one to be had without waiting. */
-static void depot_install(struct kmem_list3 *l3, int nid)
-{
-	struct page *page = alloc_pages_node(nid, GFP_NOWAIT | __GFP_NOWARN, 0);
-	bool used = false;
-
-	if (!page)
-		return;
-	spin_lock(&l3->list_lock);
-	if (!l3->depot) {
-		l3->depot = page_address(page);
-		used = true;
-	}
-	spin_unlock(&l3->list_lock);
-	if (!used)
-		__free_pages(page, 0);
-}
-
-/* As many as fit onto the depot, the hottest first. Returns how many of the
- * objects, counted from the front, are left over. */
-static size_t depot_put(struct kmem_cache *cache, int nid, size_t n, void *const *objects)
-{
-	struct kmem_list3 *l3 = &cache->node[nid];
-	size_t room;
-
-	spin_lock(&l3->list_lock);
-	l3->flushes++;
-	if (KMEM_UNLIKELY(!l3->depot && cache->depot_limit > 0)) {
-		spin_unlock(&l3->list_lock);
-		depot_install(l3, nid);
-		spin_lock(&l3->list_lock);
-	}
-	room = l3->depot ? cache->depot_limit - l3->depot_avail : 0;
-	if (room > n)
-		room = n;
-	if (room > 0) {
-		memcpy(l3->depot + l3->depot_avail, objects + n - room,
-		       room * sizeof(*objects));
-		l3->depot_avail += (uint32_t)room;
-	}
-	spin_unlock(&l3->list_lock);
-	return n - room;
 }
 
 static int object_nid(const void *object)
@@ -374,7 +332,7 @@ static void put_by_node(struct kmem_cache *cache, size_t n, void *const *objects
 			end++;
 		rest = end - start;
 		if (depot)
-			rest = depot_put(cache, nid, rest, objects + start);
+			rest = slab_depot_put(cache, nid, rest, objects + start);
 		if (rest > 0)
 			slabs_put(cache, &cache->node[nid], rest, objects + start);
 		start = end;
@@ -384,6 +342,11 @@ static void put_by_node(struct kmem_cache *cache, size_t n, void *const *objects
 void slab_node_put(struct kmem_cache *cache, size_t n, void *const *objects)
 {
 	put_by_node(cache, n, objects, true);
+}
+
+void slab_lists_put(struct kmem_cache *cache, size_t n, void *const *objects)
+{
+	put_by_node(cache, n, objects, false);
 }
 
 /* --- draining and releasing --- */
@@ -396,7 +359,7 @@ struct drain_batch {
 
 static void drain_flush(struct drain_batch *batch)
 {
-	put_by_node(batch->cache, batch->n, batch->objects, false);
+	slab_lists_put(batch->cache, batch->n, batch->objects);
 	batch->n = 0;
 }
 
@@ -409,40 +372,17 @@ static void drain_one(void *object, void *arg)
 		drain_flush(batch);
 }
 
-static void depot_drain(struct kmem_cache *cache, struct kmem_list3 *l3)
-{
-	struct drain_batch batch = {.cache = cache};
-	void **depot = NULL;
-	bool empty;
-
-	do {
-		spin_lock(&l3->list_lock);
-		batch.n = l3->depot_avail < SLAB_BATCH_MAX ? l3->depot_avail
-							   : SLAB_BATCH_MAX;
-		l3->depot_avail -= (uint32_t)batch.n;
-		if (batch.n > 0)
-			memcpy(batch.objects, l3->depot + l3->depot_avail,
-			       batch.n * sizeof(*batch.objects));
-		empty = l3->depot_avail == 0;
-		if (empty) {
-			depot = l3->depot;
-			l3->depot = NULL;
-		}
-		spin_unlock(&l3->list_lock);
-		drain_flush(&batch);
-	} while (!empty);
-	if (depot)
-		__free_pages(virt_to_page(depot), 0);
-}
-
 void slab_drain(struct kmem_cache *cache, bool quiescent)
 {
 	struct drain_batch batch = {.cache = cache};
 
+	if (cache->limit == 0)
+		return;
 	magazine_drain_all(&cache->mag, quiescent, drain_one, &batch);
-	drain_flush(&batch);
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
-		depot_drain(cache, &cache->node[nid]);
+		percpu_drain_all(&cache->node[nid].alien, quiescent, drain_one, &batch);
+	drain_flush(&batch);
+	slab_depot_drain(cache, slab_lists_put);
 }
 
 size_t slab_release_node(struct kmem_cache *cache, int nid, size_t max)
@@ -485,7 +425,7 @@ void slab_release_all(struct kmem_cache *cache)
 			list_for_each_entry_safe (slab, lists[i], list) {
 				slab_free_pages(cache, slab);
 			}
+			INIT_LIST_HEAD(lists[i]);
 		}
-		slab_list3_init(cache, (int)nid);
 	}
 }

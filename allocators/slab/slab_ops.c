@@ -175,6 +175,8 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("total_objects", (double)slab.total_objects, arg);
 	fn("grown", (double)slab.grown, arg);
 	fn("reaped", (double)slab.reaped, arg);
+	fn("stolen", (double)slab.stolen, arg);
+	fn("alien", (double)slab.alien, arg);
 	layers_slab_stats(fn, arg);
 	layers_page_stats(fn, arg);
 	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);

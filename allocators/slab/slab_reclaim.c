@@ -30,12 +30,12 @@ static unsigned long objects_pages(const struct kmem_cache *cache, uint64_t obje
 static unsigned long cache_freeable(struct kmem_cache *cache, int nid)
 {
 	struct kmem_list3 *l3 = &cache->node[nid];
-	uint64_t objects = magazine_count(&cache->mag);
+	uint64_t objects = magazine_count(&cache->mag) + slab_depot_sum(cache).objects +
+			   slab_alien_sum(cache).objects;
 	unsigned long pages;
 
 	spin_lock(&l3->list_lock);
 	pages = (unsigned long)(l3->nr_free_slabs << cache->gfporder);
-	objects += l3->depot_avail;
 	spin_unlock(&l3->list_lock);
 	return pages + objects_pages(cache, objects);
 }

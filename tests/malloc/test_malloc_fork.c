@@ -212,11 +212,20 @@ static void test_fork(void **state)
 	run_forks(40, "");
 }
 
+/* Arrays so small that every few calls somebody is in a depot. */
+static void test_fork_with_depots(void **state)
+{
+	(void)state;
+	run_forks(20, "limit=4,batchcount=2");
+	run_forks(20, "limit=4,batchcount=2,depot=shared");
+}
+
 static void test_fork_with_locks(void **state)
 {
 	(void)state;
 	os_cpu_force_mode(false);
 	run_forks(20, "");
+	run_forks(20, "limit=4,batchcount=2");
 	os_cpu_force_mode(true);
 }
 
@@ -261,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_threads_with_locks),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_fork_with_depots),
 		cmocka_unit_test(test_fork_with_locks),
 		cmocka_unit_test(test_fork_with_rows),
 		cmocka_unit_test(test_two_forking),

@@ -24,10 +24,22 @@ static void assert_sound(void)
 		fail_msg("%s", kmem_last_error());
 }
 
+/* One that has objects; there must be one. */
+static struct slab_depot *stocked_depot(void)
+{
+	for (unsigned int i = 0; i < slab_nr_depots(cache); i++) {
+		if (slab_depot_number(cache, i)->avail > 0)
+			return slab_depot_number(cache, i);
+	}
+	fail_msg("no depot has anything");
+	return NULL;
+}
+
 /* A free that no array can notice: the walk does, on arrays and depot alike. */
 static void test_double_free_on_an_array(void **state)
 {
 	static void *objects[4096];
+	struct slab_depot *d;
 	void *object;
 
 	(void)state;
@@ -50,11 +62,12 @@ static void test_double_free_on_an_array(void **state)
 	for (int i = 0; i < 4096; i++)
 		kmem_cache_free(cache, objects[i]);
 	assert_sound();
-	assert_int_not_equal(cache->node[0].depot_avail, 0);
-	object = cache->node[0].depot[0];
-	cache->node[0].depot[0] = cache->node[0].depot[1];
+	d = stocked_depot();
+	assert_int_not_equal(d->fill, 0);
+	object = d->top->slot[0];
+	d->top->slot[0] = d->top->slot[1];
 	assert_broken("is on arrays twice");
-	cache->node[0].depot[0] = object;
+	d->top->slot[0] = object;
 	assert_sound();
 	slab_test_stop();
 }
@@ -108,9 +121,9 @@ static void test_lists(void **state)
 	l3->nr_free_slabs++;
 	assert_broken("free slabs of a node");
 	l3->nr_free_slabs--;
-	l3->depot_avail = 1;
-	assert_broken("objects in a depot");
-	l3->depot_avail = 0;
+	l3->depot.avail = 1;
+	assert_broken("depot 0 counts 1 objects (0 are there, 0 may be) and 0 pages (0)");
+	l3->depot.avail = 0;
 	assert_sound();
 	kmem_cache_free(cache, object);
 	slab_test_stop();

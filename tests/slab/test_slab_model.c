@@ -160,7 +160,9 @@ static void run_model(const char *options)
 
 		if (what < 2)
 			bulk(m);
-		else if (what < 3)
+		else if (what < 4)
+			kmem_cache_reap_idle();
+		else if (what < 5)
 			kmem_cache_shrink(m->cache[rng() % CACHES]);
 		else if (!slot->p)
 			fill(m, slot);
@@ -194,6 +196,9 @@ static void run_model(const char *options)
 MODEL(test_default, "")
 MODEL(test_percpu_off, "percpu=off")
 MODEL(test_depot_off, "depot=off")
+MODEL(test_depot_shared, "depot=shared,limit=16,batchcount=8")
+MODEL(test_limits_fixed, "limits=fixed,limit=16,batchcount=8")
+MODEL(test_small_arrays, "limit=16,batchcount=8")
 MODEL(test_colour_off, "colour=off")
 MODEL(test_limit_1, "limit=1")
 MODEL(test_limit_1000, "limit=1000,batchcount=256")
@@ -206,6 +211,9 @@ MODEL(test_hardened_nodes, "hardened=on,topology=numa:4 core:1 pu:1")
 MODEL(test_four, "classes=four")
 MODEL(test_poison_and_user, "debug=pu")
 MODEL(test_four_nodes, "topology=numa:4 core:1 pu:1")
+MODEL(test_four_nodes_small, "topology=numa:4 core:1 pu:1,limit=8")
+MODEL(test_four_nodes_alien_off, "topology=numa:4 core:1 pu:1,limit=8,alien=off")
+MODEL(test_four_nodes_shared, "topology=numa:4 core:1 pu:1,limit=8,depot=shared")
 MODEL(test_four_nodes_debug, "topology=numa:4 core:1 pu:1,debug=on")
 
 int main(void)
@@ -214,6 +222,9 @@ int main(void)
 		cmocka_unit_test(test_default),
 		cmocka_unit_test(test_percpu_off),
 		cmocka_unit_test(test_depot_off),
+		cmocka_unit_test(test_depot_shared),
+		cmocka_unit_test(test_limits_fixed),
+		cmocka_unit_test(test_small_arrays),
 		cmocka_unit_test(test_colour_off),
 		cmocka_unit_test(test_limit_1),
 		cmocka_unit_test(test_limit_1000),
@@ -226,6 +237,9 @@ int main(void)
 		cmocka_unit_test(test_four),
 		cmocka_unit_test(test_poison_and_user),
 		cmocka_unit_test(test_four_nodes),
+		cmocka_unit_test(test_four_nodes_small),
+		cmocka_unit_test(test_four_nodes_alien_off),
+		cmocka_unit_test(test_four_nodes_shared),
 		cmocka_unit_test(test_four_nodes_debug),
 	};
 

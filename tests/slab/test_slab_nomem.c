@@ -121,6 +121,14 @@ static void test_every_page(void **state)
 	run_every_page("memory=24M,dma=0");
 }
 
+/* Depots without a page of pointers to be had. */
+static void test_every_page_small_arrays(void **state)
+{
+	(void)state;
+	run_every_page("memory=24M,dma=0,limit=4");
+	run_every_page("memory=24M,dma=0,limit=4,depot=shared");
+}
+
 static void test_every_page_percpu_off(void **state)
 {
 	(void)state;
@@ -169,6 +177,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_percpu_area),
 		cmocka_unit_test(test_every_page),
+		cmocka_unit_test(test_every_page_small_arrays),
 		cmocka_unit_test(test_every_page_percpu_off),
 		cmocka_unit_test(test_every_page_two_nodes),
 		cmocka_unit_test(test_init_without_pages),

@@ -7,6 +7,7 @@
 #include "slab_test.h"
 #include "allocators/os/os_cpu.h"
 #include <pthread.h>
+#include <unistd.h>
 
 #define THREADS	 12
 #define EXCHANGE 512
@@ -23,6 +24,8 @@ struct object {
 	_Atomic uint64_t stamp; /* ~own address while it is on its way */
 	uint32_t kind;		/* 0, 1: cache; 2: kmalloc */
 };
+
+static bool migrate; /* set while no worker runs */
 
 struct worker {
 	struct shared *shared;
@@ -71,12 +74,24 @@ static void unmake(struct shared *shared, struct object *o)
 		kfree(o);
 }
 
+/* Another CPU at random of those that the process may use. */
+static void move(struct worker *w)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned int)(worker_rng(w) % os_nr_cpus()), &one);
+	sched_setaffinity(0, sizeof(one), &one); /* fails for one that it may not */
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct shared *shared = w->shared;
 
 	for (int i = 0; i < ROUNDS; i++) {
+		if (migrate && i % 50 == 0)
+			move(w);
 		struct object *o = make(w);
 		void *_Atomic *slot = &shared->exchange[worker_rng(w) % EXCHANGE];
 
@@ -100,6 +115,7 @@ static void *shrink(void *arg)
 
 	while (!atomic_load(&shared->stop)) {
 		kmem_cache_shrink(shared->cache[0]);
+		kmem_cache_reap_idle();
 		kmem_cache_reap();
 		sched_yield();
 	}
@@ -152,12 +168,73 @@ static void run_stress(const char *options)
 STRESS(test_default, "")
 STRESS(test_small_arrays, "limit=4")
 STRESS(test_depot_off, "depot=off,limit=16")
+STRESS(test_depot_shared, "depot=shared,limit=16")
+STRESS(test_limits_fixed, "limits=fixed,limit=16,batchcount=4")
 STRESS(test_percpu_off, "percpu=off")
 STRESS(test_debug, "debug=on")
 STRESS(test_hardened, "hardened=on")
 STRESS(test_hardened_small_arrays, "hardened=on,shuffle=on,limit=4")
 STRESS(test_hardened_nodes, "hardened=on,topology=numa:2 core:1 pu:1,limit=16")
 STRESS(test_two_nodes, "topology=numa:2 core:1 pu:1,limit=16")
+STRESS(test_two_nodes_alien_off, "topology=numa:2 core:1 pu:1,limit=16,alien=off")
+
+/* Threads that are moved from CPU to CPU all the time, many on each, while arrays are
+ * drained under them: sequences must really have been restarted, and have counted it. */
+static void test_migration(void **state)
+{
+	unsigned long before = atomic_load(&os_percpu_aborts);
+
+	(void)state;
+	migrate = true;
+	for (int i = 0; i < 20; i++) {
+		run_stress("limit=32,batchcount=8");
+		if (atomic_load(&os_percpu_aborts) > before + 100)
+			break;
+	}
+	migrate = false;
+	if (os_percpu_lockless())
+		assert_true(atomic_load(&os_percpu_aborts) > before);
+}
+
+static void *interrupt(void *arg)
+{
+	struct shared *shared = arg;
+
+	while (!atomic_load(&shared->stop)) {
+		os_restart_sequences();
+		usleep(10);
+	}
+	return NULL;
+}
+
+/* The hit path's own sequences are restarted and counted: nothing else runs here. */
+static void test_hits_are_restarted(void **state)
+{
+	struct shared *shared = calloc(1, sizeof(*shared));
+	struct kmem_cache *cache;
+	pthread_t interrupter;
+	uint64_t before;
+
+	(void)state;
+	slab_test_start("");
+	cache = kmem_cache_create("hits", 64, 0, 0, NULL, NULL);
+	kmem_cache_free(cache, kmem_cache_alloc(cache, GFP_KERNEL));
+	before = atomic_load(&os_percpu_aborts);
+	if (os_percpu_lockless()) {
+		assert_int_equal(pthread_create(&interrupter, NULL, interrupt, shared),
+				 0);
+		while (atomic_load(&os_percpu_aborts) == before) {
+			void *object = kmem_cache_alloc(cache, GFP_KERNEL);
+
+			kmem_cache_free(cache, object);
+		}
+		atomic_store(&shared->stop, 1);
+		pthread_join(interrupter, NULL);
+	}
+	assert_int_equal(slab_test_info("hits").active_objs, 0);
+	slab_test_stop();
+	free(shared);
+}
 
 /* The same with a lock for each CPU in place of restartable sequences. */
 static void test_lock_mode(void **state)
@@ -179,6 +256,11 @@ int main(void)
 		cmocka_unit_test(test_small_arrays),
 		cmocka_unit_test(test_depot_off),
 		cmocka_unit_test(test_percpu_off),
+		cmocka_unit_test(test_depot_shared),
+		cmocka_unit_test(test_limits_fixed),
+		cmocka_unit_test(test_two_nodes_alien_off),
+		cmocka_unit_test(test_migration),
+		cmocka_unit_test(test_hits_are_restarted),
 		cmocka_unit_test(test_debug),
 		cmocka_unit_test(test_two_nodes),
 		cmocka_unit_test(test_hardened),

@@ -43,6 +43,19 @@ enum slab_descriptors {
 /* Per-CPU caches of one magazine or two (os/magazine_fast.h). */
 enum slab_magazines { SLAB_MAGAZINES_AUTO, SLAB_MAGAZINES_ONE, SLAB_MAGAZINES_TWO };
 
+/* What lies between the magazines and the slabs; slab_depot.c has the theory. */
+enum slab_depots {
+	SLAB_DEPOT_OFF,
+	SLAB_DEPOT_SHARED, /* one for each node */
+	SLAB_DEPOT_PERCPU, /* one for each CPU */
+};
+
+/* How many objects a depot holds: eight batches, or as many as are seen to be needed. */
+enum slab_limits {
+	SLAB_LIMITS_FIXED,
+	SLAB_LIMITS_AUTO,
+};
+
 struct slab_config {
 	int descriptors;	   /* enum slab_descriptors */
 	int classes;		   /* enum slab_classes */
@@ -52,7 +65,9 @@ struct slab_config {
 	uint64_t colour_off_bytes; /* step between colours; 0: the cache line */
 	uint64_t limit;		   /* objects per CPU and cache; 0: by object size */
 	uint64_t batchcount; /* objects moved at a time; 0: half of limit, at most 128 */
-	bool depot;	     /* shared array per node between the CPUs and the lists */
+	int depot;	     /* enum slab_depots */
+	int limits;	     /* enum slab_limits */
+	bool alien;	     /* objects of other nodes go home in batches */
 	int debug; /* 0 off, 1 red zones, poison and last user on every cache; more: some
 		    */
 	bool hardened; /* every double and invalid free is caught at the call */
@@ -104,6 +119,12 @@ KMEM_API void kmem_cache_free_bulk(struct kmem_cache *cache, size_t n, void **ob
 KMEM_API size_t kmem_cache_shrink(struct kmem_cache *cache);
 /* The same for every cache without SLAB_NO_REAP. */
 KMEM_API size_t kmem_cache_reap(void);
+/*
+ * Gives back what CPUs keep of caches that they have not used since the last call, for
+ * whoever has a timer; returns how many slabs went back to the page allocator. With
+ * depot=percpu only. Costs microseconds for each CPU and cache that is idle.
+ */
+KMEM_API size_t kmem_cache_reap_idle(void);
 /* Bytes of an object that the caller may use. */
 KMEM_API size_t kmem_cache_size(const struct kmem_cache *cache);
 KMEM_API const char *kmem_cache_name(const struct kmem_cache *cache);
@@ -130,8 +151,10 @@ KMEM_API void kfree(void *object);
 struct slab_stats {
 	uint64_t caches, slabs, slab_pages;
 	uint64_t active_objects, total_objects;
-	uint64_t percpu_objects; /* on per-CPU and shared arrays */
+	uint64_t percpu_objects; /* in magazines, depots and alien caches */
 	uint64_t refills, flushes, grown, reaped;
+	uint64_t stolen; /* pages of objects from another CPU's depot */
+	uint64_t alien;	 /* objects sent to another node in batches */
 };
 KMEM_API void slab_stats(struct slab_stats *stats);
 
@@ -142,7 +165,7 @@ struct kmem_cache_info {
 	uint64_t active_objs, num_objs;
 	uint64_t objsize_bytes, objperslab, pagesperslab;
 	uint64_t limit, batchcount;
-	uint64_t sharedfactor; /* batches that the depot holds, of each node */
+	uint64_t sharedfactor; /* batches that its depots may hold, together */
 	uint64_t sharedavail;  /* objects in depots */
 	uint64_t active_slabs, num_slabs;
 	uint64_t colours, colour_off_bytes,
