@@ -8,14 +8,15 @@
  * `limits`:
  *
  *   fixed   DEPOT_BATCHES batches
- *   auto    A depot that is empty again after it had to turn objects away has been too
- *           small, and doubles: up to DEPOT_MAX_BYTES of objects, and as long as all the
- *           growth together stays within a DEPOT_SHARE of the memory. What has lain in it
- *           through an epoch of DEPOT_EPOCH moves without being needed is too much: half
- *           of that goes back to the slabs, and as much of what it has grown; so does
- * room beyond twice the most that has been there. (Bonwick & Adams give back the minimum
- * of the last 15 seconds; counting moves needs no clock.) A depot that is drained is as
- * small as a new one.
+ *   auto    one batch at first, more where misses show that it is too few
+ *
+ * A depot that is empty again after it had to turn objects away has been too small, and
+ * doubles: up to DEPOT_MAX_BYTES of objects, and as long as all the growth together stays
+ * within a DEPOT_SHARE of the memory. What has lain in it through an epoch of DEPOT_EPOCH
+ * moves without being needed is too much: half of that goes back to the slabs, and as
+ * much of what it has grown; so does room beyond twice the most that has been there.
+ * (Bonwick & Adams give back the minimum of the last 15 seconds; counting moves needs no
+ * clock.) A depot that is drained is as small as a new one.
  */
 #include "allocators/os/percpu_area.h"
 #include "allocators/slab/slab_internal.h"
