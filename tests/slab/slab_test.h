@@ -58,9 +58,10 @@ static inline void slab_test_parse(const char *options)
 {
 	kmem_options_release(slab_test_groups, &slab_test);
 	assert_int_equal(kmem_options_defaults(slab_test_groups, &slab_test), 0);
-	assert_int_equal(
-		kmem_options_parse(slab_test_groups, "memory=256M,highmem=0,kswapd=off", &slab_test),
-		0);
+	assert_int_equal(kmem_options_parse(slab_test_groups,
+					    "memory=256M,highmem=0,kswapd=off",
+					    &slab_test),
+			 0);
 	if (*options && kmem_options_parse(slab_test_groups, options, &slab_test) != 0)
 		fail_msg("%s: %s", options, kmem_last_error());
 }
