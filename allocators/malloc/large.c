@@ -256,10 +256,13 @@ void *large_resize(void *ptr, size_t size)
 	size_t usable = header_of(ptr)->usable;
 	char *map, *block;
 
-	if (bytes == usable)
+	/* See spans.c: what grows once will again. Untouched, it costs address space. */
+	if (bytes <= usable && usable - bytes <= usable / 4)
 		return ptr;
 	if (guard_bytes() != 0)
 		return resize_by_copy(ptr, usable, bytes);
+	if (bytes > usable && bytes < usable + usable / 8)
+		bytes = KMEM_ALIGN_UP(usable + usable / 8, PAGE_SIZE);
 	map = os_remap((char *)ptr - PAGE_SIZE, usable + PAGE_SIZE, bytes + PAGE_SIZE);
 	if (map == NULL)
 		return bytes < usable ? ptr : NULL;
@@ -289,14 +292,24 @@ size_t large_release(uint64_t max_age_ms)
 	return bytes;
 }
 
+size_t large_cached_bytes(void)
+{
+	size_t bytes;
+
+	spin_lock(&lock);
+	bytes = cached_bytes;
+	spin_unlock(&lock);
+	return bytes;
+}
+
 void large_stats(struct kmem_malloc_stats *stats)
 {
 	spin_lock(&lock);
-	stats->large_live = nr_live;
-	stats->large_live_bytes = live_bytes;
-	stats->large_cached = nr_cached;
-	stats->large_cached_bytes = cached_bytes;
-	stats->large_hits = hits;
+	stats->large_live += nr_live;
+	stats->large_live_bytes += live_bytes;
+	stats->large_cached += nr_cached;
+	stats->large_cached_bytes += cached_bytes;
+	stats->large_hits += hits;
 	spin_unlock(&lock);
 }
 

@@ -7,15 +7,15 @@
  * Concepts. A block is one of three kinds, by its size:
  *
  *   up to 128 KiB     an object of a general cache     (slab/)
- *   up to 4 MiB       a block of pages                 (buddy/)
+ *   up to 128 MiB     a span of pages that are kept    (spans.c; option span_max)
  *   above             a mapping of its own             (large.c)
  *
- * The first two lie in the direct map, one range of private memory that is
- * reserved at the start, as large as the machine's memory, and used only as far as
- * it is touched. So an address tells its kind: inside the direct map the page's
- * descriptor knows everything, outside it is a mapping with a header. A block of
- * pages that is not to be had, because the direct map is full or in pieces,
- * becomes a mapping too.
+ * The first lie in the direct map, one range of private memory that is reserved at
+ * the start, as large as the machine's memory, and used only as far as it is
+ * touched; the second in a range of their own. So an address tells its kind: inside
+ * the direct map the page's descriptor knows everything, outside both ranges it is a
+ * mapping with a header. With span_max=0 blocks of pages (buddy/) serve up to 4 MiB.
+ * What cannot be had, because a range is full, becomes a mapping too.
  *
  * Allocation. malloc_fast.h: pop from this CPU's array of the class. Everything
  * else comes here: start, other sizes, alignments, refills. When nothing is to be
@@ -52,6 +52,7 @@
  * malloc(3) of glibc 2.36 for what they leave open.
  */
 #include "allocators/malloc/malloc_fast.h"
+#include "allocators/malloc/spans_fast.h"
 
 #include <errno.h>
 #include <string.h>
@@ -73,6 +74,12 @@ static void *try_alloc(size_t size, size_t align, bool zero, const void *caller)
 	size_t need = kmalloc_aligned_size(size, align);
 	void *p;
 
+	if (need > KMALLOC_MAX_CACHE_SIZE && need <= malloc_config.span_max_bytes) {
+		if (align == 0 && !zero && (p = span_alloc_cached(size)) != NULL)
+			return p;
+		p = span_alloc(size, align, zero);
+		return p != NULL ? p : large_alloc(size, align, zero);
+	}
 	if (need <= KMALLOC_MAX_SIZE) {
 		p = kmalloc_slow(need, GFP_KERNEL | __GFP_NOWARN, NUMA_NO_NODE, caller);
 		if (p != NULL) {
@@ -92,6 +99,8 @@ static KMEM_COLD bool release_kept(size_t need)
 {
 	size_t released = large_release(0);
 
+	spans_drain(false, 0);
+	released += spans_decay(0);
 	if (need <= KMALLOC_MAX_SIZE)
 		released += kmem_cache_reap();
 	return released != 0;
@@ -119,7 +128,7 @@ KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 	p = try_alloc(size, align, zero, caller);
 	if (KMEM_UNLIKELY(p == NULL) && release_kept(size > align ? size : align))
 		p = try_alloc(size, align, zero, caller);
-	trim_tick();
+	trim_tick(false, caller);
 	errno = p != NULL ? saved_errno : ENOMEM;
 	return p;
 }
@@ -142,6 +151,8 @@ KMEM_NOINLINE void *malloc_slow_plain(size_t size)
 		object = magazine_pop_exchanged(kmalloc_small_out(size));
 	else if (size <= KMALLOC_MAX_CACHE_SIZE)
 		object = magazine_pop_hit(kmalloc_large_out(size));
+	else if (size <= SPAN_CLASS_MAX)
+		object = span_alloc_hit(size);
 	return KMEM_LIKELY(object != NULL) ? object : malloc_slow(size, 0, false);
 }
 
@@ -191,11 +202,20 @@ KMEM_NOINLINE void free_slow(void *ptr)
 	saved_errno = errno;
 	if (virt_addr_valid(ptr))
 		slab_free_slow(NULL, ptr, __builtin_return_address(0));
+	else if (span_owns(ptr))
+		span_free(ptr);
 	else if (!bootstrap_owns(ptr))
 		large_free(ptr);
 	if (malloc_is_up())
-		trim_tick();
+		trim_tick(!span_owns(ptr), __builtin_return_address(0));
 	errno = saved_errno;
+}
+
+KMEM_NOINLINE void free_outside(void *ptr)
+{
+	if (KMEM_LIKELY(span_owns(ptr)) && KMEM_LIKELY(span_free_hit(ptr)))
+		return;
+	free_slow(ptr);
 }
 
 void kmem_free(void *ptr)
@@ -211,6 +231,8 @@ size_t kmem_usable_size(const void *ptr)
 		return 0;
 	if (virt_addr_valid(ptr))
 		return ksize(ptr);
+	if (span_owns(ptr))
+		return span_usable_size(ptr);
 	if (bootstrap_owns(ptr))
 		return bootstrap_usable_size(ptr);
 	return large_usable_size(ptr);
@@ -222,9 +244,33 @@ static bool fits_in_place(size_t usable, size_t size)
 	return size <= usable && (size > usable / 2 || usable <= KMALLOC_MIN_SIZE);
 }
 
-static bool is_large(const void *ptr)
+static bool is_mapping(const void *ptr)
 {
-	return !virt_addr_valid(ptr) && !bootstrap_owns(ptr);
+	return !virt_addr_valid(ptr) && !span_owns(ptr) && !bootstrap_owns(ptr);
+}
+
+/* A block that has grown to this cannot stay where it is and is moved will be moved
+ * again, and a mapping moves without a copy. */
+#define REALLOC_MAPPING_MIN ((size_t)4 << 20)
+/* One below that gets a quarter more than it had, so that it is not copied each time. */
+#define REALLOC_MOVE_SHARE 4
+
+static void *move_block(void *ptr, size_t usable, size_t size)
+{
+	void *p = NULL;
+
+	if (size > usable && usable >= REALLOC_MAPPING_MIN && size <= PTRDIFF_MAX)
+		p = large_alloc(size, 0, false);
+	if (p == NULL && size > usable && span_owns(ptr) &&
+	    size < usable + usable / REALLOC_MOVE_SHARE)
+		p = malloc_fast(usable + usable / REALLOC_MOVE_SHARE);
+	if (p == NULL)
+		p = malloc_fast(size);
+	if (p == NULL)
+		return size <= usable ? ptr : NULL; /* shrinking never fails */
+	memcpy(p, ptr, usable < size ? usable : size);
+	free_fast(ptr);
+	return p;
 }
 
 void *kmem_realloc(void *ptr, size_t size)
@@ -243,19 +289,21 @@ void *kmem_realloc(void *ptr, size_t size)
 		errno = ENOMEM; /* not ours, and reported */
 		return NULL;
 	}
-	if (fits_in_place(usable, size) && !is_large(ptr))
-		return ptr;
-	if (size > KMALLOC_MAX_SIZE && size <= PTRDIFF_MAX && is_large(ptr)) {
-		int saved_errno = errno;
+	/* A span gives its tail back, down to what half of the largest cache serves. */
+	if (span_owns(ptr)) {
+		if (size > KMALLOC_MAX_CACHE_SIZE / 2 && size <= PTRDIFF_MAX &&
+		    span_resize(ptr, size))
+			return ptr;
+	} else if (is_mapping(ptr)) {
+		if (size > KMALLOC_MAX_SIZE && size <= PTRDIFF_MAX) {
+			int saved_errno = errno;
 
-		p = large_resize(ptr, size);
-		errno = p != NULL ? saved_errno : ENOMEM;
-		return p;
+			p = large_resize(ptr, size);
+			errno = p != NULL ? saved_errno : ENOMEM;
+			return p;
+		}
+	} else if (fits_in_place(usable, size)) {
+		return ptr;
 	}
-	p = malloc_fast(size);
-	if (p == NULL)
-		return size <= usable ? ptr : NULL; /* shrinking never fails */
-	memcpy(p, ptr, usable < size ? usable : size);
-	free_fast(ptr);
-	return p;
+	return move_block(ptr, usable, size);
 }

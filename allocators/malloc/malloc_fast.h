@@ -24,7 +24,17 @@ static KMEM_ALWAYS_INLINE void *malloc_fast(size_t size)
 
 static KMEM_ALWAYS_INLINE void free_fast(void *ptr)
 {
-	if (KMEM_LIKELY(slab_free_hit(slab_id_of(ptr), ptr)))
+	/* As slab_id_of(), but what is no page of the direct map needs no array tried. */
+	unsigned long pfn = (unsigned long)((const char *)ptr - slab_pages.base) >>
+			    PAGE_SHIFT;
+
+	if (KMEM_UNLIKELY(pfn >= slab_pages.nr_frames)) {
+		free_outside(ptr);
+		return;
+	}
+	if (KMEM_LIKELY(slab_free_hit(
+		    atomic_load_explicit(&slab_pages.page_id[pfn], memory_order_relaxed),
+		    ptr)))
 		return;
 	free_slow(ptr);
 }

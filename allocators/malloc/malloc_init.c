@@ -3,6 +3,7 @@
 #include "allocators/buddy/buddy_internal.h"
 #include "allocators/malloc/malloc_internal.h"
 #include "allocators/os/os_sys.h"
+#include "allocators/slab/slab_harden.h"
 #include "allocators/slab/slab_internal.h"
 
 #include <errno.h>
@@ -19,9 +20,10 @@
 #define MEMORY_MAX ((uint64_t)1 << 40)
 
 /*
- * The defaults: 64 MiB of large blocks save a program that works in buffers of some
- * megabytes a fault for each page, and are less than a thousandth of a server's
- * memory. A second is long for a program and short for its user.
+ * The defaults: 256 MiB of large blocks save a program that works in buffers of up to
+ * 128 MiB a fault for each page; it is a bound for a second, not what stays. A second
+ * is long for a program and short for its user. 4 slots: a program holds a buffer or
+ * two of a size at a time, and every further one is memory times the number of CPUs.
  */
 const struct kmem_option kmem_malloc_options[] = {
 	{.name = "memory",
@@ -29,15 +31,29 @@ const struct kmem_option kmem_malloc_options[] = {
 	 .offset = offsetof(struct malloc_config, memory_bytes),
 	 .initial = "0",
 	 .max = (uint64_t)16 << 40,
-	 .help = "bound of all blocks up to 4 MiB together, in bytes; 0: memory and swap of "
+	 .help = "bound of all blocks up to 128 KiB together, in bytes; 0: memory and swap of "
 		 "the machine, or half of a limit on address space"},
+	{.name = "span_max",
+	 .type = KMEM_OPT_SIZE,
+	 .offset = offsetof(struct malloc_config, span_max_bytes),
+	 .initial = "128M",
+	 .max = (uint64_t)1 << 32,
+	 .help = "largest block, in bytes, that is a span of pages that are kept; larger ones "
+		 "are mappings; 0: blocks of pages up to 4 MiB, and mappings"},
+	{.name = "large_slots",
+	 .type = KMEM_OPT_UINT,
+	 .offset = offsetof(struct malloc_config, large_slots),
+	 .initial = "4",
+	 .max = 64,
+	 .help = "freed blocks of a class that a CPU keeps for itself, up to 512 KiB each; "
+		 "half above, a quarter above 1 MiB; 0: none, a lock each time"},
 	{.name = "large_cache",
 	 .type = KMEM_OPT_SIZE,
 	 .offset = offsetof(struct malloc_config, large_cache_bytes),
-	 .initial = "64M",
+	 .initial = "256M",
 	 .max = (uint64_t)1 << 40,
-	 .help = "freed blocks above 4 MiB that stay mapped, in bytes: saves page faults, "
-		 "costs memory"},
+	 .help = "freed blocks above 128 KiB that stay resident until their time comes, in "
+		 "bytes, spans and mappings each: saves page faults, costs memory"},
 	{.name = "trim",
 	 .type = KMEM_OPT_UINT,
 	 .offset = offsetof(struct malloc_config, trim_ms),
@@ -45,6 +61,12 @@ const struct kmem_option kmem_malloc_options[] = {
 	 .max = 3600000,
 	 .help = "memory not used for so many milliseconds goes back to the system; 0: only "
 		 "when asked to"},
+	{.name = "background",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct malloc_config, background),
+	 .initial = "on",
+	 .help = "a thread that does so, while much is free, also when the program is idle; "
+		 "off: only calls of malloc and free do"},
 	KMEM_OPTION_END,
 };
 
@@ -99,6 +121,22 @@ static int start_phys(uint64_t bytes, bool exactly)
 	return err;
 }
 
+/* Address space for spans: as much as the direct map has, but a sixteenth of a limit. */
+static void start_spans(uint64_t bytes)
+{
+	struct rlimit limit;
+
+	/* Blocks of pages are checked, and mappings have guards. */
+	if (slab_hardened())
+		malloc_config.span_max_bytes = 0;
+	if (malloc_config.span_max_bytes == 0)
+		return;
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+	    bytes > limit.rlim_cur / 16)
+		bytes = limit.rlim_cur / 16;
+	spans_init(bytes);
+}
+
 static int start_layers(const struct kmem_malloc_config *config)
 {
 	uint64_t bytes = config->malloc.memory_bytes;
@@ -126,6 +164,8 @@ static int start_layers(const struct kmem_malloc_config *config)
 		return err;
 	}
 	malloc_config = config->malloc;
+	start_spans(default_memory());
+	background_init();
 	trim_reset();
 	malloc_fork_init();
 	return 0;
@@ -218,8 +258,10 @@ void kmem_malloc_exit(void)
 {
 	if (!malloc_is_up())
 		return;
+	background_stop();
 	malloc_fork_exit();
 	large_release(0);
+	spans_exit();
 	kmem_cache_exit();
 	buddy_exit();
 	phys_exit();
@@ -228,14 +270,20 @@ void kmem_malloc_exit(void)
 
 int kmem_malloc_check(void)
 {
-	int err = malloc_is_up() ? slab_check() : 0;
+	int err;
 
-	return err == 0 && malloc_is_up() ? buddy_check() : err;
+	if (!malloc_is_up())
+		return 0;
+	err = slab_check();
+	if (err == 0)
+		err = spans_check();
+	return err == 0 ? buddy_check() : err;
 }
 
 void kmem_malloc_stats(struct kmem_malloc_stats *stats)
 {
 	*stats = (struct kmem_malloc_stats){.large_live = 0};
 	large_stats(stats);
+	spans_stats(stats);
 	trim_stats(stats);
 }

@@ -12,6 +12,7 @@
 void *malloc_slow(size_t size, size_t align, bool zero);
 void *malloc_slow_plain(size_t size); /* the same; two arguments fewer to set up */
 void free_slow(void *ptr);
+void free_outside(void *ptr); /* the same where it is not in the direct map */
 
 /* --- malloc_init.c --- */
 
@@ -43,19 +44,68 @@ size_t large_usable_size(const void *ptr);
 void *large_resize(void *ptr, size_t size);
 /* Unmaps the freed blocks that are kept, or only those older than max_age_ms. Bytes. */
 size_t large_release(uint64_t max_age_ms);
+size_t large_cached_bytes(void);
 void large_stats(struct kmem_malloc_stats *stats);
 void large_fork_lock(void);
 void large_fork_unlock(void);
 
+/* --- spans.c: large blocks in spans of pages; spans_fast.h has the hit path --- */
+
+/* Reserves up to so many bytes; without success every large block is a mapping. */
+void spans_init(size_t bytes);
+void spans_exit(void);
+/* NULL: no room. Contents are zero if asked. errno may change. */
+void *span_alloc(size_t size, size_t align, bool zero);
+/* Of this CPU's array, or NULL. */
+void *span_alloc_cached(size_t size);
+/* Address in the range; false after a report. */
+bool span_free(void *ptr);
+/* 0 after a report. */
+size_t span_usable_size(const void *ptr);
+/* Makes a live block larger or smaller where it is; false: unchanged. */
+bool span_resize(void *ptr, size_t size);
+
+/* --- spans_purge.c --- */
+
+/* Gives the memory of free spans back that are older than so many ms. Bytes. */
+size_t spans_decay(uint64_t max_age_ms);
+/* Empties the arrays: of all CPUs, or of those that have served nothing since the last
+ * call. */
+void spans_drain(bool idle_only, uint64_t freed_ms);
+/* Bytes that are free and may be resident, those on arrays included. */
+size_t spans_dirty_bytes(void);
+/* Without those on arrays; no lock. */
+size_t spans_free_bytes(void);
+void spans_stats(struct kmem_malloc_stats *stats);
+/* 0, or -EFAULT with a text; nobody else may be calling. */
+int spans_check(void);
+bool spans_fork_freeze(void);
+void spans_fork_lock(void);
+void spans_fork_unlock(void);
+
 /* --- trim.c --- */
 
-/* After a call that took the slow path: trims when it is time to. */
-void trim_tick(void);
+/* After a call that took the slow path: sees to it that somebody trims when it is time
+ * to. small_free: the call frees, and no block above 128 KiB. */
+void trim_tick(bool small_free, const void *caller);
+/* What the background thread does; epoch_over in each trim_ms once. False: nothing is
+ * left to be given back. */
+bool trim_look(bool epoch_over);
 /* Forgets what was; after start. */
 void trim_reset(void);
 void trim_stats(struct kmem_malloc_stats *stats);
 void trim_fork_lock(void);
 void trim_fork_unlock(void);
+
+/* --- background.c --- */
+
+/* Starts the thread unless it runs. False: there is none, the caller must look itself. */
+bool background_start(const void *caller);
+bool background_runs(void);
+void background_init(void);
+/* Returns when it has ended. */
+void background_stop(void);
+uint64_t background_starts(void);
 
 /* --- fork.c --- */
 

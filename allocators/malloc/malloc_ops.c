@@ -78,6 +78,8 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("large_live_bytes", (double)stats.large_live_bytes, arg);
 	fn("large_cached_bytes", (double)stats.large_cached_bytes, arg);
 	fn("large_hits", (double)stats.large_hits, arg);
+	fn("large_purged_bytes", (double)stats.large_purged_bytes, arg);
+	fn("background_starts", (double)stats.background_starts, arg);
 	fn("trims", (double)stats.trims, arg);
 	fn("trimmed_bytes", (double)stats.trimmed_bytes, arg);
 }
@@ -98,7 +100,7 @@ static const struct allocator_ops kmem_allocator = {
 	.abi_version = ALLOCATOR_OPS_VERSION,
 	.name = "kmem",
 	.description =
-		"the whole stack as malloc: slab, page blocks to 4 MiB, mappings above; "
+		"the whole stack as malloc: slab, spans of pages to 128 MiB, mappings above; "
 		"also under whole programs (exec)",
 	.caps = CAP_OBJECT | CAP_ALIGN | CAP_USABLE_SIZE | CAP_STATS | CAP_TRIM |
 		CAP_MIXED_SIZE | CAP_DISTINCT | CAP_REMOTE_FREE,

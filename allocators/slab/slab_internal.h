@@ -188,6 +188,14 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 void slab_fork_init(void);
 void slab_fork_exit(void);
 
+/* --- slab_trim.c: free memory inside of slabs --- */
+
+/* Bytes of free objects, those on arrays included. */
+size_t slab_idle_bytes(void);
+/* Gives the pages of partly used slabs back to the system that only free objects lie on;
+ * returns how many. */
+size_t slab_discard_free(void);
+
 /* --- slab_reclaim.c: free slabs go back when pages run low --- */
 void slab_reclaim_init(void);
 void slab_reclaim_exit(void);

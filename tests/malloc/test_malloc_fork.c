@@ -6,6 +6,7 @@
  */
 #include "malloc_test.h"
 
+#include "allocators/malloc/malloc_internal.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -143,6 +144,7 @@ static void run_forks(int forks, const char *options)
 	pthread_t threads[THREADS];
 
 	malloc_test_start(options);
+	malloc_config.background = !MALLOC_TEST_TSAN;
 	start_threads(threads);
 	for (int i = 0; i < forks; i++) {
 		pid_t pid = fork();
@@ -183,6 +185,7 @@ static void test_two_forking(void **state)
 
 	(void)state;
 	malloc_test_start("");
+	malloc_config.background = !MALLOC_TEST_TSAN;
 	start_threads(threads);
 	for (int i = 0; i < 2; i++)
 		pthread_create(&forking[i], NULL, fork_often, NULL);

@@ -3,22 +3,14 @@
 #include "malloc_test.h"
 
 #include "allocators/malloc/malloc_internal.h"
+#include "allocators/slab/slab_internal.h"
 #include "tests/os/os_faults.h"
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 /* ThreadSanitizer keeps bytes of its own for each byte that was touched once. */
-#if defined(__SANITIZE_THREAD__)
-#define RESIDENT_TELLS false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RESIDENT_TELLS false
-#endif
-#endif
-#ifndef RESIDENT_TELLS
-#define RESIDENT_TELLS true
-#endif
+#define RESIDENT_TELLS (!MALLOC_TEST_TSAN)
 
 static size_t resident_bytes(void)
 {
@@ -46,7 +38,7 @@ static void test_large_kept(void **state)
 	char *p, *q;
 
 	(void)state;
-	malloc_test_start("large_cache=64M");
+	malloc_test_start("span_max=0,large_cache=64M");
 	p = kmem_malloc(16 * MIB);
 	memset(p, 1, 16 * MIB);
 	kmem_free(p);
@@ -77,7 +69,7 @@ static void test_large_bounds(void **state)
 	char *p[30];
 
 	(void)state;
-	malloc_test_start("large_cache=100M,trim=20");
+	malloc_test_start("span_max=0,large_cache=100M,trim=20,background=off");
 	kmem_free(kmem_malloc(51 * MIB));
 	kmem_malloc_stats(&stats);
 	assert_int_equal(stats.large_cached, 0);
@@ -118,7 +110,7 @@ static void test_trims_by_itself(void **state)
 	size_t before;
 
 	(void)state;
-	malloc_test_start("trim=50");
+	malloc_test_start("trim=50,background=off");
 	before = resident_bytes();
 	for (int i = 0; i < 4000; i++) {
 		p[i] = kmem_malloc(30000);
@@ -145,7 +137,7 @@ static void test_no_trim_in_use(void **state)
 	uint64_t end;
 
 	(void)state;
-	malloc_test_start("trim=20");
+	malloc_test_start("span_max=0,trim=20");
 	kmem_malloc_stats(&first);
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	end = malloc_now_ms() + 200;
@@ -184,6 +176,71 @@ static void test_trim_when_asked(void **state)
 	p[0] = kmem_malloc(20000);
 	memset(p[0], 2, 20000);
 	kmem_free(p[0]);
+	malloc_test_stop();
+}
+
+/* Slabs of which each keeps an object: the pages between go back, what is kept stays. */
+static void test_trims_inside_slabs(void **state)
+{
+	enum { N = 16000, SIZE = 2000 };
+	static char *p[N];
+	size_t before, kept = 0, idle;
+
+	(void)state;
+	malloc_test_start("trim=0");
+	for (int i = 0; i < N; i++) {
+		p[i] = kmem_malloc(SIZE);
+		malloc_test_fill(p[i], SIZE, (unsigned int)i);
+	}
+	before = resident_bytes();
+	for (int i = 0; i < N; i++) {
+		/* One page of four stays, so that no slab is wholly free. */
+		if ((uintptr_t)p[i] >> PAGE_SHIFT & 3) {
+			kmem_free(p[i]);
+			p[i] = NULL;
+		} else {
+			kept++;
+		}
+	}
+	kmem_cache_reap();
+	idle = slab_idle_bytes();
+	assert_true(idle > (N - kept) * SIZE * 3 / 4);
+	kmem_malloc_trim();
+	assert_true(!RESIDENT_TELLS || resident_bytes() < before - idle / 2);
+	/* Once more: what is given back already does no harm. */
+	assert_true(slab_discard_free() << PAGE_SHIFT > idle / 2);
+	for (int i = 0; i < N; i++) {
+		if (p[i] == NULL) {
+			p[i] = kmem_malloc(SIZE);
+			malloc_test_fill(p[i], SIZE, (unsigned int)i);
+		}
+	}
+	for (int i = 0; i < N; i++) {
+		assert_true(malloc_test_filled(p[i], SIZE, SIZE, (unsigned int)i));
+		kmem_free(p[i]);
+	}
+	malloc_test_stop();
+}
+
+/* A program that frees much in small blocks, and rests: the thread gives all back. */
+static void test_trims_at_rest(void **state)
+{
+	enum { N = 100000 };
+	static char *p[N];
+	size_t before;
+
+	(void)state;
+	malloc_test_start("trim=40");
+	before = resident_bytes();
+	for (int i = 0; i < N; i++) {
+		p[i] = kmem_malloc(300);
+		memset(p[i], 1, 300);
+	}
+	for (int i = 0; i < N; i++)
+		kmem_free(p[i]);
+	for (int i = 0; i < 500 && resident_bytes() > before + 4 * MIB; i++)
+		sleep_ms(10);
+	assert_true(!RESIDENT_TELLS || resident_bytes() < before + 4 * MIB);
 	malloc_test_stop();
 }
 
@@ -256,7 +313,7 @@ static void test_large_fails(void **state)
 	char *p, *q;
 
 	(void)state;
-	malloc_test_start("large_cache=0");
+	malloc_test_start("span_max=0,large_cache=0");
 	os_faults.mapped_bytes = 0;
 	os_faults_arm(0, 0);
 	p = kmem_malloc(6 * MIB);
@@ -369,6 +426,8 @@ int main(void)
 		cmocka_unit_test(test_trims_by_itself),
 		cmocka_unit_test(test_no_trim_in_use),
 		cmocka_unit_test(test_trim_when_asked),
+		cmocka_unit_test(test_trims_inside_slabs),
+		cmocka_unit_test(test_trims_at_rest),
 		cmocka_unit_test(test_misuse),
 		cmocka_unit_test(test_start_fails),
 		cmocka_unit_test(test_large_fails),

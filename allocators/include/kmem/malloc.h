@@ -18,11 +18,14 @@
 #include <kmem/slab.h>
 
 struct malloc_config {
-	/* Most that blocks up to 4 MiB can take together, in bytes, touched or not; 0:
+	/* Most that blocks up to 128 KiB can take together, in bytes, touched or not; 0:
 	 * the machine's memory and swap, or half of a limit on address space. */
 	uint64_t memory_bytes;
-	uint64_t large_cache_bytes; /* freed blocks above 4 MiB that are kept mapped */
+	uint64_t span_max_bytes;    /* largest block in a span; 0: page blocks to 4 MiB */
+	uint64_t large_slots;	    /* blocks of a class that a CPU keeps; 0: none */
+	uint64_t large_cache_bytes; /* freed blocks above 128 KiB that stay resident */
 	uint64_t trim_ms;	    /* unused for so long, memory goes back; 0: never */
+	bool background;	    /* a thread sees to it, while much is free */
 };
 
 extern KMEM_API const struct kmem_option kmem_malloc_options[];
@@ -38,7 +41,7 @@ struct kmem_malloc_config {
  * -EBUSY when physical memory is in use already, -EINVAL, -ENOMEM, with an error text.
  */
 KMEM_API int kmem_malloc_init(const struct kmem_malloc_config *config);
-/* Gives everything back but blocks above 4 MiB that are still live; no other thread
+/* Gives everything back but mappings that are still live; no other thread
  * may be calling. The next allocation starts anew. */
 KMEM_API void kmem_malloc_exit(void);
 
@@ -62,10 +65,13 @@ KMEM_API size_t kmem_malloc_trim(void);
 KMEM_API int kmem_malloc_check(void);
 
 struct kmem_malloc_stats {
-	uint64_t large_live, large_live_bytes; /* blocks above 4 MiB, or refused below */
-	uint64_t large_cached, large_cached_bytes; /* freed, still mapped */
+	/* Spans and mappings together: */
+	uint64_t large_live, large_live_bytes;
+	uint64_t large_cached, large_cached_bytes; /* freed, may be resident */
 	uint64_t large_hits;			   /* served from those */
-	uint64_t trims, trimmed_bytes;
+	uint64_t large_purged_bytes;		   /* of spans, given back so far */
+	uint64_t trims, trimmed_bytes;		   /* of pages and slabs */
+	uint64_t background_starts;		   /* of the thread that trims */
 };
 KMEM_API void kmem_malloc_stats(struct kmem_malloc_stats *stats);
 

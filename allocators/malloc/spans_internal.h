@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* Free spans and their bins; spans.c has the theory. */
+#ifndef KMEM_MALLOC_SPANS_INTERNAL_H
+#define KMEM_MALLOC_SPANS_INTERNAL_H
+
+#include "allocators/malloc/spans_fast.h"
+
+/* Bins: lengths 0 to 7 by themselves, then four per doubling; enough for 2^32 units. */
+#define SPAN_NR_BINS 124u
+
+/* The free spans of one kind, binned by length. */
+struct span_bins {
+	uint64_t used[2]; /* bit b % 64 of word b / 64: bin b is not empty */
+	uint32_t head[SPAN_NR_BINS];
+	size_t spans;
+	_Atomic size_t units; /* read without the lock, as an estimate */
+};
+
+/* Everything under spans_lock. */
+struct span_heap {
+	struct span_bins dirty, zero;
+	uint32_t top; /* units below this one are in spans, those above unused */
+	size_t out_spans, out_units; /* live, or on arrays */
+	uint64_t reused; /* blocks made of dirty spans: without a page fault */
+	uint64_t purged_units;
+};
+
+#pragma GCC visibility push(hidden)
+extern struct kmem_spinlock spans_lock;
+extern struct span_heap span_heap;
+#pragma GCC visibility pop
+
+static inline uint32_t span_index(const struct span *span)
+{
+	return (uint32_t)(span - spans.map);
+}
+
+static inline char *span_address(const struct span *span)
+{
+	return spans.base + ((size_t)span_index(span) << SPAN_UNIT_SHIFT);
+}
+
+static inline size_t span_bins_units(const struct span_bins *bins)
+{
+	return atomic_load_explicit(&bins->units, memory_order_relaxed);
+}
+
+/* --- spans_bins.c: all under spans_lock --- */
+
+unsigned int span_bin(uint32_t units);
+/* Writes first and last descriptor of a span of that length and state. */
+void span_write(struct span *span, uint32_t units, enum span_state state);
+/* The span that ends before this one, or begins behind it; NULL at the ends. */
+struct span *span_before(const struct span *span);
+struct span *span_behind(const struct span *span);
+/* Off its list; the span stays as it is. */
+void span_unlink(struct span *span);
+/* Makes it free, of the given kind, joined with its neighbours of that kind. */
+void span_insert(struct span *span, enum span_state kind, uint32_t freed_ms);
+/* A free span of at least so many units, now held; NULL: none in the bins. */
+struct span *span_take(struct span_bins *bins, uint32_t units);
+/* Cuts a held or live span to so many units; the rest is free, of that kind. */
+void span_cut(struct span *span, uint32_t units, enum span_state kind, uint32_t freed_ms);
+
+/* --- spans.c --- */
+
+/* Length of the blocks of a class. */
+uint32_t span_class_units(unsigned int class);
+
+/* Extends the used part so that a zero span of so many units ends it. False: full, or
+ * the system refuses. */
+bool spans_extend(uint32_t units);
+/* A block that is on no array any more becomes free. Not under lock. */
+void span_release(struct span *span, uint32_t freed_ms);
+
+/* --- spans_purge.c --- */
+
+/* Gives a held span's memory back to the system; it becomes free, dirty if the system
+ * refuses (false). Not under lock. */
+bool span_purge(struct span *span);
+
+#endif /* KMEM_MALLOC_SPANS_INTERNAL_H */
