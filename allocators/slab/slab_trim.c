@@ -66,14 +66,19 @@ static size_t discard_slab(const struct kmem_cache *cache, const struct slab *sl
 	unsigned long pfn = virt_to_pfn(slab->s_mem) & ~(nr - 1);
 	const char *first = pfn_to_virt(pfn);
 	uint8_t used[SLAB_PAGES_MAX];
+	size_t from, to;
 
 	if ((size_t)(cache->num - slab->inuse) * cache->stride < PAGE_SIZE)
 		return 0;
-	memset(used, 0, nr);
-	/* What lies before the objects: the descriptor, or only colour. */
-	for (size_t page = 0; page <= (size_t)(slab->s_mem - first) >> PAGE_SHIFT; page++)
-		used[page] = ((slab->s_mem - first) & ~PAGE_MASK) != 0 ||
-			     page < (size_t)(slab->s_mem - first) >> PAGE_SHIFT;
+	/* Only what the objects' area covers wholly: the descriptor may lie on either
+	 * side. */
+	memset(used, 1, nr);
+	from = KMEM_ALIGN_UP((size_t)(slab->s_mem - first), PAGE_SIZE) >> PAGE_SHIFT;
+	to = (size_t)(slab->s_mem - first + (size_t)cache->num * cache->stride) >>
+	     PAGE_SHIFT;
+	if (from >= to)
+		return 0;
+	memset(used + from, 0, to - from);
 	mark_used(cache, slab, first, used);
 	for (unsigned long page = 0; page < nr; page += run) {
 		for (run = 0; page + run < nr && !used[page + run]; run++)
