@@ -16,13 +16,13 @@ static void unlock(void)
 {
 	spans_fork_unlock();
 	large_fork_unlock();
-	trim_fork_unlock();
+	trim_unlock();
 }
 
 void malloc_fork_init(void)
 {
 	static const struct os_fork_ops ops = {
-		.lock = trim_fork_lock,
+		.lock = trim_lock,
 		.freeze = spans_fork_freeze,
 		.lock_inner = lock_inner,
 		.unlock = unlock,

@@ -274,10 +274,14 @@ int kmem_malloc_check(void)
 
 	if (!malloc_is_up())
 		return 0;
+	trim_lock(); /* keeps the background thread away */
 	err = slab_check();
 	if (err == 0)
 		err = spans_check();
-	return err == 0 ? buddy_check() : err;
+	if (err == 0)
+		err = buddy_check();
+	trim_unlock();
+	return err;
 }
 
 void kmem_malloc_stats(struct kmem_malloc_stats *stats)

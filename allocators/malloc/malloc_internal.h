@@ -94,8 +94,9 @@ bool trim_look(bool epoch_over);
 /* Forgets what was; after start. */
 void trim_reset(void);
 void trim_stats(struct kmem_malloc_stats *stats);
-void trim_fork_lock(void);
-void trim_fork_unlock(void);
+/* Whoever trims holds it: around fork(2), and where nobody may trim meanwhile. */
+void trim_lock(void);
+void trim_unlock(void);
 
 /* --- background.c --- */
 

@@ -239,12 +239,12 @@ void trim_stats(struct kmem_malloc_stats *stats)
 	stats->background_starts = background_starts();
 }
 
-void trim_fork_lock(void)
+void trim_lock(void)
 {
 	spin_lock(&lock);
 }
 
-void trim_fork_unlock(void)
+void trim_unlock(void)
 {
 	spin_unlock(&lock);
 }
