@@ -418,7 +418,8 @@ static int no_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg)
 	return EAGAIN;
 }
 
-static unsigned long ready, asked;
+static unsigned long ready;
+static _Atomic unsigned long asked;
 
 static unsigned long count(struct shrinker *s, int nid)
 {
