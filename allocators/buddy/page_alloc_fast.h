@@ -42,45 +42,12 @@ enum claim { CLAIMED, CLAIM_DIFFERS, CLAIM_ELSEWHERE, CLAIM_DOUBTFUL };
 static KMEM_ALWAYS_INLINE enum claim claim_alone(struct page *page, uint64_t allocated,
 						 uint64_t freed)
 {
-	__asm__ goto(
-		".pushsection __rseq_cs, \"aw\"\n\t"
-		".balign 32\n"
-		"3:\n\t"
-		".long 0, 0\n\t"
-		".quad 1f, 2f - 1f, 4f\n\t"
-		".popsection\n"
-		"6:\n\t"
-		"leaq 3b(%%rip), %%rax\n\t"
-		"movq %%rax, %c[cs](%[rs])\n"
-		"1:\n\t"
-		"movl %c[cpu](%[rs]), %%eax\n\t"
-		"addl %[alone], %%eax\n\t"
-		"cmpl %[mode], %%eax\n\t"
-		"jne %l[elsewhere]\n\t"
-		"cmpq %[allocated], (%[state])\n\t"
-		"jne %l[differs]\n\t"
-		"movq %[freed], (%[state])\n"
-		"2:\n\t"
-		".pushsection __rseq_failure, \"ax\"\n\t"
-		".byte 0x0f, 0xb9, 0x3d\n\t"
-		".long %c[sig]\n"
-		"4:\n\t"
-		"lock incq %[aborts]\n\t"
-		"jmp 6b\n\t"
-		".popsection\n\t"
-		:
-		: [rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)),
-		  [cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),
-		  [aborts] "m"(os_percpu_aborts), [mode] "m"(rows_mode),
-		  [alone] "i"(ROWS_MODE_ALONE), [state] "r"(&page->state),
-		  [allocated] "r"(allocated), [freed] "r"(freed)
-		: "rax", "memory", "cc"
-		: differs, elsewhere);
-	return CLAIMED;
-differs:
-	return CLAIM_DIFFERS;
-elsewhere:
-	return CLAIM_ELSEWHERE;
+	switch (rseq_change_alone(&page->state, allocated, freed, &rows_mode,
+				  ROWS_MODE_ALONE)) {
+	case 0: return CLAIMED;
+	case 1: return CLAIM_DIFFERS;
+	default: return CLAIM_ELSEWHERE;
+	}
 }
 #endif
 

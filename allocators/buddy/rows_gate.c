@@ -74,43 +74,7 @@ static _Atomic uint64_t *word_of(const struct percpu_counter *c, unsigned int cp
 
 /* --- entering --- */
 
-#if OS_PERCPU_RSEQ
-/* Counts an entry while the mode is ROWS_MODE_SHARED: the count; 0: it is another. */
-static KMEM_ALWAYS_INLINE uint64_t enter_shared_rseq(void)
-{
-	uint64_t count;
-
-	__asm__ __volatile__(PERCPU_RSEQ_HEAD "cmpl $0, %[mode]\n\t"
-					      "jne 5f\n\t"
-					      "addq $1, %%rdx\n\t"
-					      "movq %%rdx, %[res]\n\t" PERCPU_RSEQ_TAIL
-			     : [res] "=&r"(count)
-			     : PERCPU_RSEQ_INPUTS(&in.words), [mode] "m"(rows_mode)
-			     : "rax", "rcx", "rdx", "memory", "cc");
-	return count;
-}
-_Static_assert(ROWS_MODE_SHARED == 0, "assembly knows");
-
-/* Enters alone: false when this CPU is not alone, or somebody is inside. */
-static KMEM_ALWAYS_INLINE bool enter_alone_rseq(void)
-{
-	unsigned long done;
-
-	__asm__ __volatile__(PERCPU_RSEQ_HEAD "movl %c[cpu](%[rs]), %%ecx\n\t"
-					      "addl %[alone], %%ecx\n\t"
-					      "cmpl %[mode], %%ecx\n\t"
-					      "jne 5f\n\t"
-					      "testb $1, %%dl\n\t"
-					      "jnz 5f\n\t"
-					      "addq $1, %%rdx\n\t"
-					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
-			     : [res] "=&r"(done)
-			     : PERCPU_RSEQ_INPUTS(&alone_word.words),
-			       [mode] "m"(rows_mode), [alone] "i"(ROWS_MODE_ALONE)
-			     : "rax", "rcx", "rdx", "memory", "cc");
-	return done != 0;
-}
-#endif
+_Static_assert(ROWS_MODE_SHARED == 0, "sequences know");
 
 /* The same without sequences. Sequential consistency: either we see the mode changed, or
  * who changes it sees our count. */
@@ -146,7 +110,7 @@ static uint64_t try_shared(enum rows_visit *visit)
 
 #if OS_PERCPU_RSEQ
 	if (os_percpu_lockless()) {
-		count = enter_shared_rseq();
+		count = rseq_enter_shared(&in.words, &rows_mode);
 		*visit = ROWS_SHARED;
 		if (KMEM_LIKELY(count != 0))
 			return count;
@@ -161,7 +125,7 @@ static bool try_alone(uint32_t m)
 {
 #if OS_PERCPU_RSEQ
 	if (os_percpu_lockless())
-		return enter_alone_rseq();
+		return rseq_enter_alone(&alone_word.words, &rows_mode, ROWS_MODE_ALONE);
 #endif
 	return enter_alone_guest(m);
 }
@@ -174,6 +138,8 @@ void rows_leave(enum rows_visit visit)
 
 		atomic_store_explicit(word, state + 1, memory_order_release);
 	} else if (visit == ROWS_SHARED) {
+		/* The sequence's store is a plain one. */
+		atomic_thread_fence(memory_order_release);
 		percpu_counter_add(&out, 1);
 	} else if (visit == ROWS_GUEST) {
 		atomic_fetch_add(word_of(&guests_out, os_cpu_id()), 1);

@@ -55,10 +55,13 @@ static unsigned int find_number(bool two)
 
 static int create_locked(struct magazines *m, uint32_t limit, uint32_t least)
 {
-	bool two = least > 0;
+	bool two;
 	unsigned int id;
 	void **slots;
 
+	if (!MAGAZINE_TWO)
+		least = 0;
+	two = least > 0;
 	if (nr_used == 0 && start() != 0)
 		return -ENOMEM;
 	id = find_number(two);
@@ -174,7 +177,7 @@ static size_t take_locked(size_t id, size_t n, void **objects)
 	return done;
 }
 
-static size_t put_locked(size_t id, size_t n, void *const *objects)
+static KMEM_NOINLINE size_t put_locked(size_t id, size_t n, void *const *objects)
 {
 	struct magazine_cpu *c = lock_this_cpu(id);
 	size_t done = 0;
@@ -214,101 +217,14 @@ static bool exchange_locked(size_t number)
 	return done;
 }
 
-/* --- with restartable sequences --- */
-
-#if OS_PERCPU_RSEQ
-static size_t take_rseq(size_t id, size_t n, void **objects)
-{
-	size_t done;
-
-	__asm__ __volatile__(
-		MAGAZINE_RSEQ_HEAD "xorl %k[done], %k[done]\n\t"
-				   "movq (%%rax,%[id],8), %%rdx\n"
-				   "7:\n\t"
-				   "cmpq %[n], %[done]\n\t"
-				   "jae 8f\n\t"
-				   "movq -8(%%rdx), %%rcx\n\t"
-				   "testq %%rcx, %%rcx\n\t"
-				   "jz 8f\n\t"
-				   "movq %%rcx, (%[objects],%[done],8)\n\t"
-				   "addq $-8, %%rdx\n\t"
-				   "addq $1, %[done]\n\t"
-				   "jmp 7b\n"
-				   "8:\n\t"
-				   "testq %[done], %[done]\n\t"
-				   "jz 2f\n\t"
-				   "movq %%rdx, (%%rax,%[id],8)\n" MAGAZINE_RSEQ_TAIL
-		: [done] "=&r"(done)
-		: MAGAZINE_RSEQ_INPUTS, [id] "r"(id), [n] "r"(n), [objects] "r"(objects)
-		: "rax", "rcx", "rdx", "memory", "cc");
-	return done;
-}
-
-static size_t put_rseq(size_t id, size_t n, void *const *objects)
-{
-	size_t done;
-
-	__asm__ __volatile__(MAGAZINE_RSEQ_HEAD
-			     "xorl %k[done], %k[done]\n\t"
-			     "movq (%%rax,%[id],8), %%rdx\n"
-			     "7:\n\t"
-			     "cmpq %[n], %[done]\n\t"
-			     "jae 8f\n\t"
-			     "cmpq %[full], (%%rdx)\n\t"
-			     "je 8f\n\t"
-			     "movq (%[objects],%[done],8), %%rcx\n\t"
-			     "movq %%rcx, (%%rdx)\n\t"
-			     "addq $8, %%rdx\n\t"
-			     "addq $1, %[done]\n\t"
-			     "jmp 7b\n"
-			     "8:\n\t"
-			     "testq %[done], %[done]\n\t"
-			     "jz 2f\n\t"
-			     "movq %%rdx, (%%rax,%[id],8)\n" MAGAZINE_RSEQ_TAIL
-			     : [done] "=&r"(done)
-			     : MAGAZINE_RSEQ_INPUTS, [id] "r"(id), [n] "r"(n),
-			       [objects] "r"(objects), [full] "i"(MAGAZINE_FULL)
-			     : "rax", "rcx", "rdx", "memory", "cc");
-	return done;
-}
-
-/* `out` must be empty but not one of the pairs, or a stop's mark would change places; an
- * `in` that is a pair is empty. Each top is read once: another CPU may put its mark there
- * at any time, which is then overwritten, as it expects. */
-static bool exchange_rseq(size_t out)
-{
-	unsigned long done;
-
-	__asm__ __volatile__(
-		MAGAZINE_RSEQ_HEAD "xorl %k[done], %k[done]\n\t"
-				   "leaq (%%rax,%[out],8), %%rax\n\t"
-				   "movq (%%rax), %%rdx\n\t"
-				   "movq 8(%%rax), %%rcx\n\t"
-				   "cmpq $0, -8(%%rdx)\n\t"
-				   "jne 2f\n\t"
-				   "cmpq $0, -8(%%rcx)\n\t"
-				   "je 2f\n\t"
-				   "movq %%rdx, %%xmm1\n\t"
-				   "subq %[pairs], %%rdx\n\t"
-				   "cmpq %[bytes], %%rdx\n\t"
-				   "jb 2f\n\t"
-				   "movq %%rcx, %%xmm0\n\t"
-				   "punpcklqdq %%xmm1, %%xmm0\n\t"
-				   "movl $1, %k[done]\n\t"
-				   "movdqa %%xmm0, (%%rax)\n" MAGAZINE_RSEQ_TAIL
-		: [done] "=&r"(done)
-		: MAGAZINE_RSEQ_INPUTS, [out] "r"(out), [pairs] "r"(magazine_pairs),
-		  [bytes] "i"(sizeof(magazine_pairs))
-		: "rax", "rcx", "rdx", "xmm0", "xmm1", "memory", "cc");
-	return done != 0;
-}
-#endif
+/* --- in the mode at hand --- */
 
 static size_t take(size_t id, size_t n, void **objects)
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(lockless()))
-		return take_rseq(id, n, objects);
+		return rseq_magazine_take(magazine_rseq_offset, &magazine_table[2], id, n,
+					  objects);
 #endif
 	return take_locked(id, n, objects);
 }
@@ -317,7 +233,8 @@ static size_t put(size_t id, size_t n, void *const *objects)
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(lockless()))
-		return put_rseq(id, n, objects);
+		return rseq_magazine_put(magazine_rseq_offset, &magazine_table[2], id, n,
+					 objects);
 #endif
 	return put_locked(id, n, objects);
 }
@@ -326,7 +243,9 @@ static bool exchange(size_t out)
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(lockless()))
-		return exchange_rseq(out);
+		return rseq_magazine_exchange(magazine_rseq_offset, &magazine_table[2],
+					      out, magazine_pairs,
+					      sizeof(magazine_pairs));
 #endif
 	return exchange_locked(out);
 }

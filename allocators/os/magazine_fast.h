@@ -25,7 +25,8 @@
  * instead of 3.0). So a cache may have two magazines as in Bonwick & Adams 2001, but
  * for another purpose: objects are freed into `in` and taken from `out`, and when `out`
  * is empty they change places, by one store of 16 bytes. The price is that not the
- * newest object is handed out next; so caches of large objects have one, `in` = `out`.
+ * newest object is handed out next; so caches of large objects have one, `in` = `out`. So
+ * has every cache on aarch64, where no such store is safe (rseq_aarch64.h).
  *
  * Sequences, draining and fork are those of percpu_fast.h: each sequence ends in the
  * one store that makes it happen; a magazine is stopped by exchanging its top for that
@@ -38,8 +39,14 @@
 #include "allocators/os/percpu_fast.h"
 
 /* Numbers are bytes; 0 is nobody's. */
-#define MAGAZINE_NR   256
-#define MAGAZINE_FULL 1
+#define MAGAZINE_NR 256
+
+/* Can two magazines change places? Locks can do it everywhere. */
+#if OS_PERCPU_RSEQ
+#define MAGAZINE_TWO RSEQ_HAS_EXCHANGE
+#else
+#define MAGAZINE_TWO 1
+#endif
 
 /* All CPUs' magazines of one cache. Constant after magazine_create(). */
 struct magazines {
@@ -61,66 +68,18 @@ extern ptrdiff_t magazine_rseq_offset;
 extern struct magazine_cpu *magazine_table[OS_MAX_CPUS + 2];
 #pragma GCC visibility pop
 
-#if OS_PERCPU_RSEQ
-/* See PERCPU_RSEQ_HEAD for labels, abort and restart; afterwards %rax is this CPU's
- * table of tops. */
-#define MAGAZINE_RSEQ_HEAD                      \
-	".pushsection __rseq_cs, \"aw\"\n\t"    \
-	".balign 32\n"                          \
-	"3:\n\t"                                \
-	".long 0, 0\n\t"                        \
-	".quad 1f, 2f - 1f, 4f\n\t"             \
-	".popsection\n"                         \
-	"6:\n\t"                                \
-	"leaq 3b(%%rip), %%rax\n\t"             \
-	"movq %%rax, %%fs:%c[cs](%[rs])\n"      \
-	"1:\n\t"                                \
-	"movslq %%fs:%c[cpu](%[rs]), %%rax\n\t" \
-	"movq (%[table],%%rax,8), %%rax\n\t"
-
-#define MAGAZINE_RSEQ_TAIL                        \
-	"2:\n\t"                                  \
-	".pushsection __rseq_failure, \"ax\"\n\t" \
-	".byte 0x0f, 0xb9, 0x3d\n\t"              \
-	".long %c[sig]\n"                         \
-	"4:\n\t"                                  \
-	"lock incq %[aborts]\n\t"                 \
-	"jmp 6b\n\t"                              \
-	".popsection\n\t"
-
-#define MAGAZINE_RSEQ_INPUTS                                                      \
-	[rs] "r"(magazine_rseq_offset), [cs] "i"(offsetof(struct rseq, rseq_cs)), \
-		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),    \
-		[table] "r"(&magazine_table[2]), [aborts] "m"(os_percpu_aborts)
-#endif
-
 /* The newest object of this CPU's magazine, or NULL: empty, or for the slow path to
  * find out. */
 static KMEM_ALWAYS_INLINE void *magazine_pop_hit(size_t id)
 {
 #if OS_PERCPU_RSEQ
-	void *object;
-
 	if (KMEM_UNLIKELY(magazine_rseq_offset == 0))
 		return NULL;
-	__asm__ __volatile__ goto(MAGAZINE_RSEQ_HEAD
-				  "movq (%%rax,%[id],8), %%rdx\n\t"
-				  "movq -8(%%rdx), %[object]\n\t"
-				  "testq %[object], %[object]\n\t"
-				  "jz %l[miss]\n\t"
-				  "addq $-8, %%rdx\n\t"
-				  "movq %%rdx, (%%rax,%[id],8)\n" MAGAZINE_RSEQ_TAIL
-				  : [object] "=&r"(object)
-				  : MAGAZINE_RSEQ_INPUTS, [id] "r"(id)
-				  : "rax", "rdx", "memory", "cc"
-				  : miss);
-	if (object == NULL)
-		__builtin_unreachable(); /* callers need no second test */
-	return object;
-miss:
-#endif
+	return rseq_magazine_pop(magazine_rseq_offset, &magazine_table[2], id);
+#else
 	(void)id;
 	return NULL;
+#endif
 }
 
 /* False where pop would be NULL, and when the magazine is full. */
@@ -129,30 +88,18 @@ static KMEM_ALWAYS_INLINE bool magazine_push_hit(size_t id, void *object)
 #if OS_PERCPU_RSEQ
 	if (KMEM_UNLIKELY(magazine_rseq_offset == 0))
 		return false;
-	__asm__ __volatile__ goto(MAGAZINE_RSEQ_HEAD
-				  "movq (%%rax,%[id],8), %%rdx\n\t"
-				  "cmpq %[full], (%%rdx)\n\t"
-				  "je %l[miss]\n\t"
-				  "movq %[object], (%%rdx)\n\t"
-				  "addq $8, %%rdx\n\t"
-				  "movq %%rdx, (%%rax,%[id],8)\n" MAGAZINE_RSEQ_TAIL
-				  :
-				  : MAGAZINE_RSEQ_INPUTS, [id] "r"(id),
-				    [object] "r"(object), [full] "i"(MAGAZINE_FULL)
-				  : "rax", "rdx", "memory", "cc"
-				  : miss);
-	return true;
-miss:
-#endif
+	return rseq_magazine_push(magazine_rseq_offset, &magazine_table[2], id, object);
+#else
 	(void)id, (void)object;
 	return false;
+#endif
 }
 
 /*
  * Makes magazines of `limit` objects each, 1 to PERCPU_LIMIT_MAX / 2: one for each CPU,
- * or with `least` above 0 two, which change places once `in` holds that many. Memory is
- * touched only where CPUs use it. 0; -EINVAL; -ENOMEM; -ENOSPC: all numbers are taken.
- * Any thread may call.
+ * or with `least` above 0 two, which change places once `in` holds that many; without
+ * MAGAZINE_TWO it is always one. Memory is touched only where CPUs use it. 0; -EINVAL;
+ * -ENOMEM; -ENOSPC: all numbers are taken. Any thread may call.
  */
 int magazine_create(struct magazines *m, uint32_t limit, uint32_t least);
 /* They must be empty and unused, or their entries are forgotten. */

@@ -163,6 +163,12 @@ bool os_restart_sequences(void)
 	       visit_all_cpus();
 }
 
+const char *os_percpu_mode(void)
+{
+	os_cpu_init();
+	return os_percpu_lockless() ? "rseq" : "lock";
+}
+
 void os_cpu_force_mode(bool use_rseq)
 {
 	os_cpu_init();

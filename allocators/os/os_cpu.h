@@ -16,6 +16,10 @@ bool os_restart_sequences(void);
 /* Possible CPUs as the system tells now; os_nr_cpus() keeps the first answer. */
 unsigned int os_count_possible_cpus(void);
 
+/* How per-CPU caches are kept consistent in this process, for reports: "rseq" or "lock".
+ */
+const char *os_percpu_mode(void);
+
 /*
  * For tests: chooses the mode of the per-CPU stacks; rseq only where the system
  * has it. No stacks may exist and no other thread may run.

@@ -117,76 +117,12 @@ static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *c
 #define POP_COUNTED   (((uint64_t)1 << PERCPU_POPS_SHIFT) - 1) /* pops + 1, avail - 1 */
 #define POP_UNCOUNTED ((uint64_t)-1)			       /* avail - 1 */
 
-#if OS_PERCPU_RSEQ
-/* %ecx: entries there; result: min(entries, n). Copies from the top down. */
-static size_t pop_batch_rseq(const struct percpu_stacks *s, size_t n, void **out,
-			     uint64_t per_entry)
-{
-	size_t done;
-
-	__asm__ __volatile__(PERCPU_RSEQ_HEAD
-			     "cmpl %[limit], %%ecx\n\t"
-			     "ja 5f\n\t"		       /* stopped */
-			     "leaq 8(%%rax,%%rcx,8), %%r8\n\t" /* the newest entry */
-			     "cmpq %[n], %%rcx\n\t"
-			     "cmovaq %[n], %%rcx\n\t"
-			     "testq %%rcx, %%rcx\n\t"
-			     "jz 5f\n"
-			     "7:\n\t"
-			     "movq (%%r8), %%r9\n\t"
-			     "movq %%r9, (%[out],%[res],8)\n\t"
-			     "subq $8, %%r8\n\t"
-			     "addq $1, %[res]\n\t"
-			     "cmpq %%rcx, %[res]\n\t"
-			     "jb 7b\n\t"
-			     "imulq %[per_entry], %%rcx\n\t"
-			     "addq %%rcx, %%rdx\n\t" PERCPU_RSEQ_TAIL
-			     : [res] "=&r"(done)
-			     : PERCPU_RSEQ_INPUTS(s), [n] "r"(n), [out] "r"(out),
-			       [per_entry] "r"(per_entry)
-			     : "rax", "rcx", "rdx", "r8", "r9", "memory", "cc");
-	return done;
-}
-
-/* %ecx: entries there, then the room left; result: min(room, n). step: 8 or -8 bytes. */
-static size_t push_batch_rseq(const struct percpu_stacks *s, size_t n, void *const *in,
-			      ptrdiff_t step)
-{
-	size_t done;
-
-	__asm__ __volatile__(
-		PERCPU_RSEQ_HEAD
-		"cmpl %[limit], %%ecx\n\t"
-		"jae 5f\n\t"			   /* full or stopped */
-		"leaq 16(%%rax,%%rcx,8), %%r8\n\t" /* the first free slot */
-		"negl %%ecx\n\t"
-		"addl %[limit], %%ecx\n\t"
-		"cmpq %[n], %%rcx\n\t"
-		"cmovaq %[n], %%rcx\n\t"
-		"testq %%rcx, %%rcx\n\t"
-		"jz 5f\n\t"
-		"movq %[in], %%r10\n"
-		"7:\n\t"
-		"movq (%%r10), %%r9\n\t"
-		"addq %[step], %%r10\n\t"
-		"movq %%r9, (%%r8,%[res],8)\n\t"
-		"addq $1, %[res]\n\t"
-		"cmpq %%rcx, %[res]\n\t"
-		"jb 7b\n\t"
-		"addq %%rcx, %%rdx\n\t" PERCPU_RSEQ_TAIL
-		: [res] "=&r"(done)
-		: PERCPU_RSEQ_INPUTS(s), [n] "r"(n), [in] "r"(in), [step] "r"(step)
-		: "rax", "rcx", "rdx", "r8", "r9", "r10", "memory", "cc");
-	return done;
-}
-#endif
-
 static size_t pop_batch(const struct percpu_stacks *s, size_t n, void **out,
 			uint64_t per_entry)
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return pop_batch_rseq(s, n, out, per_entry);
+		return rseq_pop_batch(s, n, out, per_entry);
 #endif
 	return pop_batch_locked(s, n, out, per_entry);
 }
@@ -206,7 +142,7 @@ static size_t push_batch(const struct percpu_stacks *s, size_t n, void *const *i
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return push_batch_rseq(s, n, in, step * (ptrdiff_t)sizeof(*in));
+		return rseq_push_batch(s, n, in, step * (ptrdiff_t)sizeof(*in));
 #endif
 	return push_batch_locked(s, n, in, step);
 }
@@ -241,25 +177,11 @@ void percpu_counter_destroy(struct percpu_counter *c)
 	c->words = (struct percpu_stacks){.base = NULL};
 }
 
-#if OS_PERCPU_RSEQ
-/* The count stands where a stack has its state, which head and tail load and store. */
-static bool counter_add_rseq(const struct percpu_stacks *s, uint64_t n)
-{
-	unsigned long done;
-
-	__asm__ __volatile__(PERCPU_RSEQ_HEAD "addq %[n], %%rdx\n\t"
-					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
-			     : [res] "=&r"(done)
-			     : PERCPU_RSEQ_INPUTS(s), [n] "r"(n)
-			     : "rax", "rcx", "rdx", "memory", "cc");
-	return done != 0;
-}
-#endif
-
 void percpu_counter_add(const struct percpu_counter *c, uint64_t n)
 {
 #if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq) && counter_add_rseq(&c->words, n))
+	/* The count stands where a stack has its state. */
+	if (KMEM_LIKELY(os_percpu_use_rseq) && rseq_add(&c->words, n))
 		return;
 #endif
 	/* Beside sequences only in a thread without them: an addition may be lost. */

@@ -8,9 +8,11 @@
  * instructions: the kernel restarts the sequence when the thread is preempted,
  * migrated or signalled in the middle, so no other thread can have seen half of
  * it. Each sequence ends in the one store that makes it happen (to `state`).
- * Where rseq is missing (other architectures, valgrind, a kernel before 5.10)
- * or invisible to the tool at hand (ThreadSanitizer and AddressSanitizer do not
- * see stores made in assembly), a spin lock per CPU protects the same structure.
+ * Where rseq is missing (architectures other than x86-64 and aarch64, valgrind, a
+ * kernel before 5.10, a C library that registers none) or invisible to the tool at
+ * hand (ThreadSanitizer and AddressSanitizer do not see stores made in assembly), a
+ * spin lock per CPU protects the same structure. The sequences themselves are in
+ * rseq_x86_64.h and rseq_aarch64.h.
  *
  * One stack. The next CPU's lies PERCPU_AREA_BYTES further on; the stacks of
  * one CPU are packed into its area one after another, so that their hot words
@@ -43,77 +45,9 @@
 #ifndef KMEM_OS_PERCPU_FAST_H
 #define KMEM_OS_PERCPU_FAST_H
 
-#include <kmem/compiler.h>
-#include <sched.h>
-#include <stdatomic.h>
-
-#if !defined(OS_PERCPU_RSEQ)
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OS_PERCPU_RSEQ 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OS_PERCPU_RSEQ 0
-#endif
-#endif
-#endif
-#if !defined(OS_PERCPU_RSEQ)
-#if defined(__x86_64__) && defined(__has_include)
-#if __has_include(<sys/rseq.h>)
-#define OS_PERCPU_RSEQ 1
-#endif
-#endif
-#endif
-#if !defined(OS_PERCPU_RSEQ)
-#define OS_PERCPU_RSEQ 0
-#endif
-#if OS_PERCPU_RSEQ
-#include <sys/rseq.h>
-#endif
-
-/* CPU numbers are below this; Linux x86-64 has the same bound (NR_CPUS_DEFAULT). */
-#define OS_MAX_CPUS 8192
-
-/* Distance between two CPUs' copies of a stack: room for some 200 stacks of 512
- * entries in one chunk; further chunks are added when it is used up. */
-#define PERCPU_AREA_SHIFT 20
-#define PERCPU_AREA_BYTES ((size_t)1 << PERCPU_AREA_SHIFT)
-
-/* Largest limit of a stack: below PERCPU_STOPPED, and small enough for one area. */
-#define PERCPU_LIMIT_MAX 65000u
-#define PERCPU_STOPPED	 0xffffu
-
-#define PERCPU_AVAIL_MASK ((uint64_t)0xffff)
-#define PERCPU_POPS_SHIFT 16
-
-struct percpu_stack {
-	_Atomic uint64_t state; /* written by the owning CPU, in rseq or under lock */
-	union {
-		_Atomic uint32_t lock;	/* lock mode only */
-		_Atomic uint64_t saved; /* rseq mode: state of a frozen stack */
-	};
-	void *slot[];
-};
-_Static_assert(offsetof(struct percpu_stack, slot) == 16, "assembly knows this offset");
-_Static_assert(sizeof(struct percpu_stack) + 8 * PERCPU_LIMIT_MAX <= PERCPU_AREA_BYTES,
-	       "the largest stack fits into an area");
-
-/* One stack for each possible CPU. Read-only after percpu_stacks_init(). */
-struct percpu_stacks {
-	char *base; /* of CPU 0's stack; NULL: never initialised */
-	uint32_t limit;
-	uint32_t nr_cpus;
-};
-
-/* Decided by os_cpu_init(); constant afterwards. The offset is glibc's
- * __rseq_offset, kept here because reading another library's costs a load more; in
- * lock mode that of a dummy area of each thread, with CPU number -1. Hidden, so that no
- * address comes from the global offset table. */
-#pragma GCC visibility push(hidden)
-extern bool os_percpu_use_rseq;
-/* Sequences that the kernel has restarted: preempted, migrated, signalled or stopped. */
-extern _Atomic uint64_t os_percpu_aborts;
-extern ptrdiff_t os_rseq_offset;
-#pragma GCC visibility pop
+#include "allocators/os/percpu_types.h"
+#include "allocators/os/rseq_aarch64.h"
+#include "allocators/os/rseq_x86_64.h"
 
 /* Runs before main, and again harmlessly whenever someone needs it earlier. */
 void os_cpu_init(void);
@@ -171,99 +105,6 @@ static inline struct percpu_stack *percpu_stack_of(const struct percpu_stacks *s
 void *percpu_pop_locked(const struct percpu_stacks *s);
 bool percpu_push_locked(const struct percpu_stacks *s, void *p);
 
-#if OS_PERCPU_RSEQ
-
-#define PERCPU_STR_(x) #x
-#define PERCPU_STR(x)  PERCPU_STR_(x)
-
-static KMEM_ALWAYS_INLINE struct rseq *percpu_rseq_area(void)
-{
-	return (struct rseq *)((char *)__builtin_thread_pointer() + os_rseq_offset);
-}
-
-/*
- * What every sequence has in common. Label 3 is its descriptor (version, flags,
- * start, length, abort address), 1 its first and 2 the end of its last
- * instruction. The abort handler at 4 follows the signature that glibc
- * registered, hidden in an undefined instruction (0f b9 3d), and starts again
- * from 6: whatever the sequence has written by then it computes anew, inputs
- * are never written. After the head, %rax holds the address of this CPU's
- * stack; a thread without registration has an impossible CPU number and leaves
- * by label 5, as from an empty or full stack.
- */
-#define PERCPU_RSEQ_HEAD                                                 \
-	".pushsection __rseq_cs, \"aw\"\n\t"                             \
-	".balign 32\n"                                                   \
-	"3:\n\t"                                                         \
-	".long 0, 0\n\t"                                                 \
-	".quad 1f, 2f - 1f, 4f\n\t"                                      \
-	".popsection\n"                                                  \
-	"6:\n\t"                                                         \
-	"leaq 3b(%%rip), %%rax\n\t"                                      \
-	"movq %%rax, %c[cs](%[rs])\n"                                    \
-	"1:\n\t"                                                         \
-	"xorl %k[res], %k[res]\n\t"                                      \
-	"movl %c[cpu](%[rs]), %%eax\n\t"                                 \
-	"cmpl %[nr], %%eax\n\t"                                          \
-	"jae 5f\n\t"                                                     \
-	"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"             \
-					       "addq %[base], %%rax\n\t" \
-					       "movq (%%rax), %%rdx\n\t" \
-					       "movzwl %%dx, %%ecx\n\t"
-
-#define PERCPU_RSEQ_TAIL                          \
-	"movq %%rdx, (%%rax)\n"                   \
-	"2:\n"                                    \
-	"5:\n\t"                                  \
-	".pushsection __rseq_failure, \"ax\"\n\t" \
-	".byte 0x0f, 0xb9, 0x3d\n\t"              \
-	".long %c[sig]\n"                         \
-	"4:\n\t"                                  \
-	"lock incq %[aborts]\n\t"                 \
-	"jmp 6b\n\t"                              \
-	".popsection\n\t"
-
-#define PERCPU_RSEQ_INPUTS(s)                                                           \
-	[rs] "r"(percpu_rseq_area()), [cs] "i"(offsetof(struct rseq, rseq_cs)),         \
-		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG),          \
-		[base] "m"((s)->base), [nr] "m"((s)->nr_cpus), [limit] "m"((s)->limit), \
-		[aborts] "m"(os_percpu_aborts)
-
-static KMEM_ALWAYS_INLINE void *percpu_pop_rseq(const struct percpu_stacks *s)
-{
-	void *p;
-
-	__asm__ __volatile__(
-		PERCPU_RSEQ_HEAD
-		/* Empty (-1) and stopped (0xfffe) are both above limit - 1. */
-		"subl $1, %%ecx\n\t"
-		"cmpl %[limit], %%ecx\n\t"
-		"jae 5f\n\t"
-		"movq 16(%%rax,%%rcx,8), %[res]\n\t"
-		"addq $0xffff, %%rdx\n\t" /* pops + 1, avail - 1 */
-		PERCPU_RSEQ_TAIL
-		: [res] "=&r"(p)
-		: PERCPU_RSEQ_INPUTS(s)
-		: "rax", "rcx", "rdx", "memory", "cc");
-	return p;
-}
-
-static KMEM_ALWAYS_INLINE bool percpu_push_rseq(const struct percpu_stacks *s, void *p)
-{
-	unsigned long done;
-
-	__asm__ __volatile__(PERCPU_RSEQ_HEAD "cmpl %[limit], %%ecx\n\t"
-					      "jae 5f\n\t"
-					      "movq %[p], 16(%%rax,%%rcx,8)\n\t"
-					      "addq $1, %%rdx\n\t"
-					      "movl $1, %k[res]\n\t" PERCPU_RSEQ_TAIL
-			     : [res] "=&r"(done)
-			     : PERCPU_RSEQ_INPUTS(s), [p] "r"(p)
-			     : "rax", "rcx", "rdx", "memory", "cc");
-	return done != 0;
-}
-#endif
-
 /*
  * For hit paths that want to stay free of calls and checks: they leave everything
  * but a hit to their slow path. In lock mode the sequence runs on an area with an
@@ -272,7 +113,7 @@ static KMEM_ALWAYS_INLINE bool percpu_push_rseq(const struct percpu_stacks *s, v
 static KMEM_ALWAYS_INLINE void *percpu_try_pop(const struct percpu_stacks *s)
 {
 #if OS_PERCPU_RSEQ
-	return percpu_pop_rseq(s);
+	return rseq_pop(s);
 #else
 	(void)s;
 	return NULL;
@@ -282,7 +123,7 @@ static KMEM_ALWAYS_INLINE void *percpu_try_pop(const struct percpu_stacks *s)
 static KMEM_ALWAYS_INLINE bool percpu_try_push(const struct percpu_stacks *s, void *p)
 {
 #if OS_PERCPU_RSEQ
-	return percpu_push_rseq(s, p);
+	return rseq_push(s, p);
 #else
 	(void)s, (void)p;
 	return false;
@@ -294,7 +135,7 @@ static KMEM_ALWAYS_INLINE void *percpu_pop(const struct percpu_stacks *s)
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return percpu_pop_rseq(s);
+		return rseq_pop(s);
 #endif
 	return percpu_pop_locked(s);
 }
@@ -304,7 +145,7 @@ static KMEM_ALWAYS_INLINE bool percpu_push(const struct percpu_stacks *s, void *
 {
 #if OS_PERCPU_RSEQ
 	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return percpu_push_rseq(s, p);
+		return rseq_push(s, p);
 #endif
 	return percpu_push_locked(s, p);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "allocators/malloc/malloc_internal.h"
+#include "tests/os/percpu_report.h"
 #include <kmem/page_alloc.h>
 
 static const size_t sizes[] = {

@@ -64,6 +64,9 @@ static int child(void)
 {
 	int wrong = use_stacks();
 
+	if (wrong == 0 &&
+	    strcmp(os_percpu_mode(), os_percpu_use_rseq ? "rseq" : "lock") != 0)
+		return 6;
 	return wrong != 0 ? wrong : os_percpu_use_rseq ? 0 : WITH_LOCKS;
 }
 

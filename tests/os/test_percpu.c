@@ -3,6 +3,7 @@
 #include "allocators/os/os_cpu.h"
 #include "allocators/os/percpu_area.h"
 #include "allocators/os/percpu_fast.h"
+#include "tests/os/percpu_report.h"
 
 #include <kmem/mm_types.h>
 #include <pthread.h>

@@ -5,7 +5,7 @@
  * two threads hold at once is seen as a stamp that changes.
  */
 #include "slab_test.h"
-#include "allocators/os/os_cpu.h"
+#include "tests/os/percpu_report.h"
 #include <pthread.h>
 #include <unistd.h>
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The system restarts sequences where asked to, each kind is restarted somewhere, and
+ * what they had begun has not happened. */
+#include "allocators/os/magazine_fast.h"
+#include "allocators/os/os_cpu.h"
+#include "tests/os/percpu_report.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { NR = 64, RESTARTS = 20 };
+
+static struct percpu_stacks stacks;
+static struct percpu_counter counter;
+static struct magazines magazines;
+static _Atomic bool enough;
+/* Of the worker: what it has put in less what it has got out, and what it has counted. */
+static ptrdiff_t inside;
+static uint64_t counted;
+
+static void use_stack(void)
+{
+	inside += percpu_push(&stacks, &inside);
+	inside -= percpu_pop(&stacks) != NULL;
+}
+
+static void use_stack_batches(void)
+{
+	void *some[4] = {&inside, &inside, &inside, &inside};
+
+	inside += (ptrdiff_t)percpu_push_batch(&stacks, 4, some);
+	inside += (ptrdiff_t)percpu_push_batch_down(&stacks, 4, some);
+	inside -= (ptrdiff_t)percpu_pop_batch(&stacks, 4, some);
+	inside -= (ptrdiff_t)percpu_take_batch(&stacks, 4, some);
+}
+
+static void use_counter(void)
+{
+	percpu_counter_add(&counter, 3);
+	counted += 3;
+}
+
+static void use_magazine(void)
+{
+	inside += magazine_push_hit(magazines.in, &inside) ||
+		  magazine_push(&magazines, &inside);
+	inside -= magazine_pop_hit(magazines.out) != NULL;
+}
+
+static void use_magazine_batches(void)
+{
+	void *some[4] = {&inside, &inside, &inside, &inside};
+
+	inside += (ptrdiff_t)magazine_push_batch(&magazines, 4, some);
+	/* From the other one too, where there are two: they change places. */
+	inside -= (ptrdiff_t)magazine_pop_batch(&magazines, 4, some);
+}
+
+static void *work(void *arg)
+{
+	void (*const *use)(void) = arg;
+
+	while (!atomic_load_explicit(&enough, memory_order_relaxed)) {
+		for (int i = 0; i < 100; i++)
+			(*use)();
+	}
+	return NULL;
+}
+
+static void all_is_counted(void)
+{
+	assert_int_equal(percpu_count(&stacks) + magazine_count(&magazines), inside);
+	assert_int_equal(percpu_counter_sum(&counter), counted);
+}
+
+static void restart(void (*use)(void))
+{
+	uint64_t before = atomic_load(&os_percpu_aborts);
+	pthread_t thread;
+
+	if (!os_percpu_lockless())
+		skip();
+	inside = 0;
+	counted = 0;
+	assert_int_equal(percpu_stacks_init(&stacks, NR), 0);
+	assert_int_equal(percpu_counter_init(&counter), 0);
+	assert_int_equal(magazine_create(&magazines, NR, 1), 0);
+	atomic_store(&enough, false);
+	assert_int_equal(pthread_create(&thread, NULL, work, &use), 0);
+	/* The bound is only for a system that never does. */
+	for (int i = 0;
+	     i < 10000000 && atomic_load(&os_percpu_aborts) < before + RESTARTS; i++) {
+		os_restart_sequences();
+		sched_yield();
+	}
+	atomic_store(&enough, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(atomic_load(&os_percpu_aborts) >= before + RESTARTS);
+	all_is_counted();
+	magazine_destroy(&magazines);
+	percpu_counter_destroy(&counter);
+	percpu_stacks_destroy(&stacks);
+}
+
+#define RESTART(use_)                         \
+	static void test_##use_(void **state) \
+	{                                     \
+		(void)state;                  \
+		restart(use_);                \
+	}
+RESTART(use_stack)
+RESTART(use_stack_batches)
+RESTART(use_counter)
+RESTART(use_magazine)
+RESTART(use_magazine_batches)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_use_stack),
+		cmocka_unit_test(test_use_stack_batches),
+		cmocka_unit_test(test_use_counter),
+		cmocka_unit_test(test_use_magazine),
+		cmocka_unit_test(test_use_magazine_batches),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
