@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "allocators/os/os_cpu.h"
 #include "bench/cli.h"
 #include "bench/gbench_shim.h"
 #include "bench/results.h"
@@ -175,6 +176,7 @@ static json_t *machine_json(json_t *context)
 					 sysconf(_SC_PAGESIZE)));
 	context_virtualisation(text, sizeof(text));
 	json_object_set_new(machine, "virtualised", json_string(text));
+	json_object_set_new(machine, "percpu", json_string(os_percpu_mode()));
 	json_object_set_new(machine, "simulated_numa", json_false());
 	add_hwloc(machine, context);
 	return machine;
@@ -189,7 +191,7 @@ static json_t *environment_json(void)
 	static const char *const prefixes[] = {
 		"MALLOC_",   "MALLOPT_",  "_RJEM_MALLOC_",   "JE_MALLOC_",
 		"MIMALLOC_", "TCMALLOC_", "GLIBC_TUNABLES=", "LD_LIBRARY_PATH=",
-		"LD_BIND_",  "LD_AUDIT="};
+		"LD_BIND_",  "LD_AUDIT=", "KMEM_PERCPU="};
 	json_t *found = json_object();
 
 	for (char **at = environ; *at != NULL; at++) {

@@ -162,6 +162,7 @@ static void print_machine(FILE *out, const struct dataset *d, size_t file)
 		{"virtualised", "virtualised"},
 		{"aslr", "address randomisation"},
 		{"clocksource", "clock source"},
+		{"percpu", "libkmem's per-CPU caches by"},
 	};
 	const json_t *context = json_object_get(d->files[file], "context");
 	const json_t *machine = dataset_context(d, file, "machine");

@@ -113,6 +113,10 @@ void topology_print(const json_t *view)
 	if (json_array_size(nodes) > 1)
 		print_distances(view);
 	print_caches(json_object_get(view, "caches"));
+	if (json_object_get(view, "percpu") != NULL)
+		printf("\npercpu: %s (how libkmem's per-CPU caches are kept: restartable "
+		       "sequences or locks)\n",
+		       text(view, "percpu"));
 	if (json_array_size(order) == 0)
 		return;
 	printf("\nworker threads are put on CPUs");

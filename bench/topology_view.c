@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "allocators/os/os_cpu.h"
 #include "bench/topology.h"
 #include <kmem/error.h>
 
@@ -209,6 +210,8 @@ json_t *topology_json(hwloc_topology_t topology, const char *spec)
 			 count_of(topology, HWLOC_OBJ_CORE), "cpus", cpus, "nodes",
 			 nodes_json(topology), "distances", distances, "distances_given",
 			 given, "caches", caches_json(topology));
+	if (!simulated)
+		json_object_set_new(view, "percpu", json_string(os_percpu_mode()));
 	if (!simulated && cpus > 0)
 		json_object_set_new(view, "worker_order",
 				    worker_order_json((unsigned int)cpus));

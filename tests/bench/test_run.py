@@ -306,6 +306,12 @@ def test_environment(tmp):
     check(context["environment"].get("MALLOC_CONF") == "narenas:1" and
           "MALLOC_CONF" in result.stderr, "variables that steer an allocator are recorded",
           result.stderr)
+    run("run", "-a", "kmem", "-w", "pair", "-o", out, *FAST,
+        env={**os.environ, "KMEM_PERCPU": "lock"})
+    context = load(out)["context"]["kmembench"]
+    check(context["machine"].get("percpu") == "lock" and
+          context["environment"].get("KMEM_PERCPU") == "lock",
+          "how per-CPU caches are kept is recorded", context)
 
 
 def library(tmp, kind, after=1000):

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "allocators/os/os_cpu.h"
 #include "bench/metrics.h"
 #include "bench/topology.h"
 #include "bench/topology_view.h"
@@ -130,6 +131,7 @@ static void a_description_is_read(void **state)
 	assert_int_equal(integer(cache, "size_bytes"), 8388608);
 	assert_int_equal(integer(cache, "shared_by_cpus"), 4);
 	assert_null(json_object_get(view, "worker_order"));
+	assert_null(json_object_get(view, "percpu"));
 	json_decref(view);
 }
 
@@ -174,6 +176,8 @@ static void this_machine_is_not_simulated(void **state)
 	(void)state;
 	assert_true(json_is_false(json_object_get(view, "simulated")));
 	assert_true(json_array_size(json_object_get(view, "nodes")) >= 1);
+	assert_string_equal(json_string_value(json_object_get(view, "percpu")),
+			    os_percpu_mode());
 	assert_int_equal(json_array_size(json_object_get(view, "worker_order")),
 			 integer(view, "cpus"));
 	json_decref(view);
