@@ -58,6 +58,8 @@ static void see(void *p, void *arg)
 #define OPS_PER_THREAD 600000
 #endif
 
+#define NR_STOPS 500
+
 enum { NR_THREADS = 12, NR_TOKENS = 3000, HOLD = 32 };
 
 static struct token {
@@ -231,6 +233,46 @@ static void test_stress_small(void **state)
 	stress(5, 1);
 }
 
+/* --- a stop from another CPU in the middle of a change of places --- */
+
+static _Atomic size_t pushed, popped;
+
+/* Every pop finds `out` empty and lets the two change places. */
+static void *exchange(void *arg)
+{
+	(void)arg;
+	while (!atomic_load_explicit(&done, memory_order_relaxed)) {
+		atomic_fetch_add(&pushed, push(&shared, &tokens[0]));
+		atomic_fetch_add(&popped, pop(&shared) != NULL);
+	}
+	return NULL;
+}
+
+static void test_stop_meets_exchange(void **state)
+{
+	struct seen seen = {0, 0};
+	pthread_t thread;
+
+	(void)state;
+	atomic_store(&done, false);
+	atomic_store(&pushed, 0);
+	atomic_store(&popped, 0);
+	assert_int_equal(magazine_create(&shared, 8, 1), 0);
+	assert_int_equal(pthread_create(&thread, NULL, exchange, NULL), 0);
+	while (seen.n < NR_STOPS) {
+		size_t before = seen.n;
+
+		magazine_drain_all(&shared, false, see, &seen);
+		if (seen.n == before)
+			sched_yield();
+	}
+	atomic_store(&done, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	magazine_drain_all(&shared, true, see, &seen);
+	assert_int_equal(atomic_load(&pushed), atomic_load(&popped) + seen.n);
+	magazine_destroy(&shared);
+}
+
 #define BOTH_MODES(test_) \
 	cmocka_unit_test_setup(test_, use_rseq), cmocka_unit_test_setup(test_, use_locks)
 
@@ -240,6 +282,7 @@ int main(void)
 		BOTH_MODES(test_stress_one),
 		BOTH_MODES(test_stress_two),
 		BOTH_MODES(test_stress_small),
+		BOTH_MODES(test_stop_meets_exchange),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
