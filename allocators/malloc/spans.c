@@ -128,13 +128,27 @@ static int init_arrays(uint64_t slots)
 	return 0;
 }
 
+/* Linux before 6.7 aligns a reservation to a page only. */
+static char *reserve_aligned(size_t bytes)
+{
+	char *range = os_reserve(bytes + BASE_ALIGN), *base;
+
+	if (range == NULL)
+		return NULL;
+	base = range + (KMEM_ALIGN_UP((uintptr_t)range, BASE_ALIGN) - (uintptr_t)range);
+	if (base != range)
+		os_unmap(range, (size_t)(base - range));
+	os_unmap(base + bytes, (size_t)(range + BASE_ALIGN - base));
+	return base;
+}
+
 void spans_init(size_t bytes)
 {
 	size_t map_bytes;
 	char *range;
 
 	bytes = KMEM_ALIGN_DOWN(bytes, BASE_ALIGN);
-	while ((range = os_reserve(bytes)) == NULL) {
+	while ((range = reserve_aligned(bytes)) == NULL) {
 		bytes = KMEM_ALIGN_DOWN(bytes / 2, BASE_ALIGN);
 		if (bytes <= 2 * BASE_ALIGN)
 			return; /* every large block becomes a mapping */
