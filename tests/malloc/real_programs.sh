@@ -12,7 +12,7 @@ usage() {
 	'kmembench exec -a kmem': output and status must be the same, nothing reported,
 	and the peak of resident memory not above twice the plain one and 64 MiB. TAP.
 
-	  --all            the long forms (half an hour); otherwise less than a minute
+	  --all            the long forms (an hour and more); otherwise less than a minute
 	  --measure        time and memory instead: every program under every malloc in turn
 	  --reps N         so many times (5)
 	  --allocators     of glibc, kmem, jemalloc, mimalloc, tcmalloc, or paths of libraries
