@@ -54,6 +54,9 @@ void large_fork_unlock(void);
 /* Reserves up to so many bytes; without success every large block is a mapping. */
 void spans_init(size_t bytes);
 void spans_exit(void);
+/* Gives up, for good, what has never been used of the range beyond `keep` bytes of it,
+ * with its descriptors: for a limit on address space. */
+void spans_give_up(size_t keep);
 /* NULL: no room. Contents are zero if asked. errno may change. */
 void *span_alloc(size_t size, size_t align, bool zero);
 /* Of this CPU's array, or NULL. */

@@ -169,6 +169,30 @@ void spans_init(size_t bytes)
 	spans.bytes = bytes;
 }
 
+void spans_give_up(size_t keep)
+{
+	size_t used, bytes;
+
+	spin_lock(&spans_lock);
+	bytes = spans.bytes;
+	used = (size_t)usable_units << SPAN_UNIT_SHIFT;
+	keep = KMEM_ALIGN_UP(keep > used ? keep : used, BASE_ALIGN);
+	if (bytes > keep) {
+		uint32_t units = nr_units;
+		uintptr_t from, to;
+
+		/* Nobody has an address up there. */
+		nr_units = (uint32_t)(keep >> SPAN_UNIT_SHIFT);
+		__atomic_store_n(&spans.bytes, keep, __ATOMIC_RELAXED);
+		os_unmap(spans.base + keep, bytes - keep);
+		from = KMEM_ALIGN_UP((uintptr_t)&spans.map[nr_units], PAGE_SIZE);
+		to = KMEM_ALIGN_UP((uintptr_t)&spans.map[units], PAGE_SIZE);
+		if (from < to)
+			os_unmap((void *)from, to - from);
+	}
+	spin_unlock(&spans_lock);
+}
+
 void spans_exit(void)
 {
 	size_t bytes = spans.bytes;

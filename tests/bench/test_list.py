@@ -123,7 +123,7 @@ def test_variants_are_named_in_a_line_each():
             assert named == wanted or (not wanted and len(named) == 1), (option, named)
             assert all(len(v.split()) > 1 for v in values), values
     text = output("list", "options", "buddy")
-    assert "  buddy:lower=rows        a bitmap without a lock\n" in text, text
+    assert "  buddy:lower=lists       the free areas of Linux under the zone's lock\n" in text, text
     assert "variants" not in output("list", "options", "wset")
 
 

@@ -7,14 +7,15 @@
  *
  *   setrlimit(RLIMIT_AS or RLIMIT_DATA) below what is mapped: from then on the
  *   program gets no more mapping, no thread, and dies when its stack grows. So the
- *   unused top of the direct map is given up before, for good: half of the limit
- *   stays, as at a start under a limit. A limit that is raised again brings nothing
- *   back; larger blocks become mappings then.
+ *   unused top of the direct map is given up before, for good, and that of the spans'
+ *   range: half of the limit stays, and a sixteenth, as at a start under a limit. A limit
+ * that is raised again brings nothing back; larger blocks become mappings then.
  *
- *   mlockall(MCL_CURRENT) touches all there is. So the direct map and its descriptors
- *   are locked as they are touched, everything else at once, as asked for.
+ *   mlockall(MCL_CURRENT) touches all there is. So direct map, spans and their
+ * descriptors are locked as they are touched, everything else at once, as asked for.
  */
 #include "allocators/malloc/malloc_internal.h"
+#include "allocators/malloc/spans_fast.h"
 #include "allocators/os/os_mem.h"
 
 #include <errno.h>
@@ -108,6 +109,8 @@ static void before_limit(int resource, const struct rlimit *limit)
 	pthread_once(&once, fork_init);
 	keep = (unsigned long)(limit->rlim_cur / 2) >> PAGE_SHIFT;
 	spin_lock(&lock);
+	if (spans.bytes != 0)
+		spans_give_up((size_t)limit->rlim_cur / 16);
 	blocks = kmem_nr_frames / BLOCK_PAGES;
 	if (kmem_nr_frames > keep) {
 		taken = os_map_anon(blocks);
@@ -157,7 +160,10 @@ static bool overlaps(uintptr_t start, uintptr_t end, const void *p, size_t bytes
 static void lock_mapping(uintptr_t start, uintptr_t end)
 {
 	if (overlaps(start, end, kmem_direct_base, kmem_nr_frames << PAGE_SHIFT) ||
-	    overlaps(start, end, kmem_mem_map, kmem_nr_frames * sizeof(struct page)))
+	    overlaps(start, end, kmem_mem_map, kmem_nr_frames * sizeof(struct page)) ||
+	    overlaps(start, end, spans.base, spans.bytes) ||
+	    overlaps(start, end, spans.map,
+		     (spans.bytes >> SPAN_UNIT_SHIFT) * sizeof(struct span)))
 		return;
 	/* What cannot be locked (guard pages, devices) is no failure of mlockall(). */
 	syscall(SYS_mlock, start, end - start);
