@@ -24,6 +24,9 @@ do for [p = 1:PANELS] {
     stats DATA index 2 using ($1 == p ? $3 : NaN) nooutput
     LARGEST[p] = STATS_max > LIVE[p] ? STATS_max : LIVE[p]
     SMALLEST[p] = STATS_min < LIVE[p] ? STATS_min : LIVE[p]
+    # A label stands behind the whisker.
+    stats DATA index 2 using ($1 == p ? $5 : NaN) nooutput
+    LARGEST[p] = STATS_max > LARGEST[p] ? STATS_max : LARGEST[p]
 }
 LOGARITHMIC = 0
 stats DATA index 3 using (LOGARITHMIC = int($1), 1) nooutput
