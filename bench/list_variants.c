@@ -51,7 +51,7 @@ static const char *clause_of(const char *help, const char *value, size_t *length
 	return help;
 }
 
-/* "buddy:lower=rows  a bitmap without a lock", cut where the line ends. */
+/* "buddy:lower=lists  the free areas of Linux", cut where the line ends. */
 static void print_variant(const char *allocator, const json_t *option, const char *value,
 			  int name_width)
 {
