@@ -44,12 +44,6 @@ static void note_pid(void)
 	own_pid = getpid();
 }
 
-static void __attribute__((constructor)) limits_start(void)
-{
-	note_pid();
-	pthread_atfork(NULL, NULL, note_pid);
-}
-
 static void fork_lock(void)
 {
 	spin_lock(&lock);
@@ -65,6 +59,18 @@ static void fork_unlock(void)
 static void fork_init(void)
 {
 	pthread_atfork(fork_lock, fork_unlock, fork_unlock);
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Before any thread can fork while another one registers handlers. */
+static void __attribute__((constructor)) limits_start(void)
+{
+	note_pid();
+	pthread_atfork(NULL, NULL, note_pid);
+	kmem_free(kmem_malloc(1));
+	if (malloc_is_up())
+		pthread_once(&once, fork_init);
 }
 
 /*
@@ -98,7 +104,6 @@ static void give_up_above(unsigned long keep, uint8_t *taken)
 
 static void before_limit(int resource, const struct rlimit *limit)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int saved_errno = errno;
 	unsigned long keep, blocks;
 	uint8_t *taken;
