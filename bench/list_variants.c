@@ -80,7 +80,7 @@ static int variant_width(const char *allocator, const json_t *option, const char
 }
 
 /* What stands for the values of an option that has no choices. */
-static const char *placeholder(const json_t *option)
+static const char *metavariable(const json_t *option)
 {
 	const char *type = text_of(option, "type");
 
@@ -109,7 +109,7 @@ static void each_variant(const char *allocator, const json_t *options, int *widt
 				names[n++] = name;
 		}
 		if (json_array_size(choices) == 0)
-			names[n++] = placeholder(option);
+			names[n++] = metavariable(option);
 		for (k = 0; k < n; k++) {
 			int w = variant_width(allocator, option, names[k]);
 

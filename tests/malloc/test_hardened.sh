@@ -4,30 +4,8 @@
 # kind is reported, once, with the words it says, and does no harm. TAP.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-build=$(realpath "${BUILD:-build}")
-library=$build/libkmem-malloc.so
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-number=0 failures=0
-
-[ -e "$library" ] || { echo "1..0 # SKIP '$library' is not built"; exit 1; }
-if nm -D "$library" | grep -qE '__(asan|tsan)_init'; then
-	echo "1..1"
-	echo "ok 1 - misuse # SKIP a sanitizer has a malloc of its own"
-	exit 0
-fi
-
-result() { # STATUS DESCRIPTION: the reason lies in ./why
-	number=$((number + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $number - $2"
-	else
-		failures=$((failures + 1))
-		echo "not ok $number - $2"
-		head -c 2000 why | sed 's/^/# /'
-	fi
-}
+# shellcheck source=tests/malloc/preload.sh
+. "$here/preload.sh" "misuse"
 
 ${CC:-cc} -std=gnu11 -O1 -g -fno-builtin -w -D_GNU_SOURCE -pthread -o misuse "$here/programs/misuse.c" || exit 1
 

@@ -5,19 +5,8 @@
 # something. TAP.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-build=$(realpath "${BUILD:-build}")
-library=$build/libkmem-malloc.so
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-number=0 failures=0
-
-[ -e "$library" ] || { echo "1..0 # SKIP '$library' is not built"; exit 1; }
-if nm -D "$library" | grep -qE '__(asan|tsan)_init'; then
-	echo "1..1"
-	echo "ok 1 - unusual programs # SKIP a sanitizer has a malloc of its own"
-	exit 0
-fi
+# shellcheck source=tests/malloc/preload.sh
+. "$here/preload.sh" "unusual programs"
 cc=${CC:-cc}
 flags="-std=gnu11 -O1 -g -fno-builtin -D_GNU_SOURCE -pthread"
 # shellcheck disable=SC2086

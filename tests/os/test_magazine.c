@@ -10,51 +10,11 @@
 
 #include <cmocka.h>
 
+#include "tests/os/percpu_test.h"
+
 static void *object(uintptr_t n)
 {
 	return (void *)((n + 1) << 4);
-}
-
-/* Keeps the thread where it is, so that what was pushed can be popped again. */
-static void stay_on_one_cpu(bool on)
-{
-	static cpu_set_t before;
-	cpu_set_t one;
-
-	if (on) {
-		assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-		CPU_ZERO(&one);
-		CPU_SET(sched_getcpu(), &one);
-		assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	} else {
-		assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-	}
-}
-
-static int use_rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
-
-static int use_locks(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
-}
-
-static bool push(const struct magazines *m, void *p)
-{
-	return magazine_push_hit(m->in, p) || magazine_push_batch(m, 1, &p) == 1;
-}
-
-static void *pop(const struct magazines *m)
-{
-	void *p = magazine_pop_hit(m->out);
-
-	return p ? p : magazine_pop(m);
 }
 
 static void test_nobodys_number(void **state)
@@ -85,14 +45,14 @@ static void test_one(void **state)
 	stay_on_one_cpu(true);
 	assert_int_equal(magazine_create(&m, 100, 0), 0);
 	assert_int_equal(m.in, m.out);
-	assert_null(pop(&m));
+	assert_null(mag_pop(&m));
 	for (uintptr_t i = 0; i < 100; i++)
-		assert_true(push(&m, object(i)));
-	assert_false(push(&m, object(100)));
+		assert_true(mag_push(&m, object(i)));
+	assert_false(mag_push(&m, object(100)));
 	assert_int_equal(magazine_count(&m), 100);
 	for (uintptr_t i = 100; i-- > 0;)
-		assert_ptr_equal(pop(&m), object(i));
-	assert_null(pop(&m));
+		assert_ptr_equal(mag_pop(&m), object(i));
+	assert_null(mag_pop(&m));
 	assert_int_equal(magazine_count(&m), 0);
 	magazine_destroy(&m);
 	stay_on_one_cpu(false);
@@ -110,30 +70,30 @@ static void test_two(void **state)
 	assert_int_equal(m.in, m.out + 1);
 	assert_int_equal(m.out % 2, 0);
 	for (uintptr_t i = 0; i < 3; i++)
-		assert_true(push(&m, object(i)));
+		assert_true(mag_push(&m, object(i)));
 	/* Too few to change places for one, but not for a batch. */
-	assert_null(pop(&m));
+	assert_null(mag_pop(&m));
 	assert_null(magazine_pop_exchanged(m.out));
-	assert_true(push(&m, object(3)));
-	assert_ptr_equal(pop(&m), object(3));
+	assert_true(mag_push(&m, object(3)));
+	assert_ptr_equal(mag_pop(&m), object(3));
 	/* What is freed now is not what is handed out next. */
 	for (uintptr_t i = 10; i < 20; i++)
-		assert_true(push(&m, object(i)));
-	assert_false(push(&m, object(20)));
+		assert_true(mag_push(&m, object(i)));
+	assert_false(mag_push(&m, object(20)));
 	assert_int_equal(magazine_count(&m), 13);
 	for (uintptr_t i = 3; i-- > 0;)
-		assert_ptr_equal(pop(&m), object(i));
+		assert_ptr_equal(mag_pop(&m), object(i));
 	for (uintptr_t i = 20; i-- > 10;)
-		assert_ptr_equal(pop(&m), object(i));
-	assert_null(pop(&m));
+		assert_ptr_equal(mag_pop(&m), object(i));
+	assert_null(mag_pop(&m));
 	/* Whichever is `in` holds its limit. */
 	for (int round = 0; round < 2; round++) {
 		for (uintptr_t i = 0; i < 10; i++)
-			assert_true(push(&m, object(i)));
-		assert_false(push(&m, object(10)));
-		assert_ptr_equal(pop(&m), object(9));
+			assert_true(mag_push(&m, object(i)));
+		assert_false(mag_push(&m, object(10)));
+		assert_ptr_equal(mag_pop(&m), object(9));
 		for (uintptr_t i = 9; i-- > 0;)
-			assert_ptr_equal(pop(&m), object(i));
+			assert_ptr_equal(mag_pop(&m), object(i));
 	}
 	magazine_destroy(&m);
 	stay_on_one_cpu(false);
@@ -151,10 +111,10 @@ static void test_least_is_ignored(void **state)
 	assert_int_equal(magazine_create(&m, 10, 1), 0);
 	assert_int_equal(m.in, m.out);
 	for (uintptr_t i = 0; i < 10; i++)
-		assert_true(push(&m, object(i)));
-	assert_false(push(&m, object(10)));
+		assert_true(mag_push(&m, object(i)));
+	assert_false(mag_push(&m, object(10)));
 	for (uintptr_t i = 10; i-- > 0;)
-		assert_ptr_equal(pop(&m), object(i));
+		assert_ptr_equal(mag_pop(&m), object(i));
 	assert_null(magazine_pop_exchanged(m.out));
 	magazine_destroy(&m);
 	stay_on_one_cpu(false);
@@ -225,14 +185,14 @@ static void test_numbers(void **state)
 		assert_int_equal(magazine_create(&more, 5, 1), -ENOSPC);
 		for (size_t i = 0; i < n; i++) {
 			for (uint32_t k = 0; k < m[i].limit; k++)
-				assert_true(push(&m[i], object(i)));
-			assert_false(push(&m[i], object(i)));
+				assert_true(mag_push(&m[i], object(i)));
+			assert_false(mag_push(&m[i], object(i)));
 		}
 		for (size_t i = 0; i < n; i++) {
 			assert_int_equal(magazine_count(&m[i]), m[i].limit);
 			for (uint32_t k = 0; k < m[i].limit; k++)
-				assert_ptr_equal(pop(&m[i]), object(i));
-			assert_null(pop(&m[i]));
+				assert_ptr_equal(mag_pop(&m[i]), object(i));
+			assert_null(mag_pop(&m[i]));
 		}
 		for (size_t i = 0; i < n; i++)
 			magazine_destroy(&m[i * 7 % n]);
@@ -269,11 +229,11 @@ static void test_drain(void **state)
 
 		assert_int_equal(magazine_create(&m, 500, kind & 2), 0);
 		for (uintptr_t i = 0; i < 300; i++) {
-			assert_true(push(&m, object(i)));
+			assert_true(mag_push(&m, object(i)));
 			sum += (uintptr_t)object(i);
 		}
-		sum -= (uintptr_t)pop(&m);
-		assert_true(push(&m, object(1000)));
+		sum -= (uintptr_t)mag_pop(&m);
+		assert_true(mag_push(&m, object(1000)));
 		sum += (uintptr_t)object(1000);
 		magazine_walk(&m, see, &walked);
 		assert_int_equal(walked.n, 300);
@@ -286,7 +246,7 @@ static void test_drain(void **state)
 		assert_int_equal(seen.n, 300);
 		states[0] = magazine_state(&m, os_cpu_id());
 		assert_int_not_equal(states[0], 0);
-		assert_true(push(&m, object(0)));
+		assert_true(mag_push(&m, object(0)));
 		states[1] = magazine_state(&m, os_cpu_id());
 		assert_int_not_equal(states[0], states[1]);
 		magazine_drain_cpu(&m, os_cpu_id(), see, &seen);
@@ -307,14 +267,14 @@ static void test_freeze(void **state)
 	stay_on_one_cpu(true);
 	assert_int_equal(magazine_create(&m, 8, 2), 0);
 	for (uintptr_t i = 0; i < 3; i++)
-		assert_true(push(&m, object(i)));
-	assert_ptr_equal(pop(&m), object(2));
-	assert_true(push(&m, object(3)));
+		assert_true(mag_push(&m, object(i)));
+	assert_ptr_equal(mag_pop(&m), object(2));
+	assert_true(mag_push(&m, object(3)));
 	magazine_fork_lock();
 	while (!magazine_freeze(&m))
 		os_restart_sequences();
 	if (magazine_rseq_offset != 0) { /* with locks the calls would wait */
-		assert_null(pop(&m));
+		assert_null(mag_pop(&m));
 		assert_false(magazine_push_hit(m.in, object(5)));
 		assert_null(magazine_pop_exchanged(m.out));
 		assert_int_equal(magazine_pop_batch(&m, 4, out), 0);
@@ -329,9 +289,6 @@ static void test_freeze(void **state)
 	magazine_destroy(&m);
 	stay_on_one_cpu(false);
 }
-
-#define BOTH_MODES(test_) \
-	cmocka_unit_test_setup(test_, use_rseq), cmocka_unit_test_setup(test_, use_locks)
 
 int main(void)
 {

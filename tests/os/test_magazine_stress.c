@@ -13,31 +13,7 @@
 
 #include <cmocka.h>
 
-static int use_rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
-
-static int use_locks(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
-}
-
-static bool push(const struct magazines *m, void *p)
-{
-	return magazine_push_hit(m->in, p) || magazine_push_batch(m, 1, &p) == 1;
-}
-
-static void *pop(const struct magazines *m)
-{
-	void *p = magazine_pop_hit(m->out);
-
-	return p ? p : magazine_pop(m);
-}
+#include "tests/os/percpu_test.h"
 
 struct seen {
 	uintptr_t sum;
@@ -88,7 +64,7 @@ static size_t put_back(void **held, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		release(held[i]);
-		if (push(&shared, held[i]))
+		if (mag_push(&shared, held[i]))
 			continue;
 		hold(held[i]);
 		held[kept++] = held[i];
@@ -125,7 +101,7 @@ static size_t one_step(unsigned int dice, void **held, size_t n)
 	case 2:
 	case 3:
 	case 4:
-		p = n < HOLD ? pop(&shared) : NULL;
+		p = n < HOLD ? mag_pop(&shared) : NULL;
 		if (p) {
 			hold(p);
 			held[n++] = p;
@@ -242,8 +218,8 @@ static void *exchange(void *arg)
 {
 	(void)arg;
 	while (!atomic_load_explicit(&done, memory_order_relaxed)) {
-		atomic_fetch_add(&pushed, push(&shared, &tokens[0]));
-		atomic_fetch_add(&popped, pop(&shared) != NULL);
+		atomic_fetch_add(&pushed, mag_push(&shared, &tokens[0]));
+		atomic_fetch_add(&popped, mag_pop(&shared) != NULL);
 	}
 	return NULL;
 }
@@ -272,9 +248,6 @@ static void test_stop_meets_exchange(void **state)
 	assert_int_equal(atomic_load(&pushed), atomic_load(&popped) + seen.n);
 	magazine_destroy(&shared);
 }
-
-#define BOTH_MODES(test_) \
-	cmocka_unit_test_setup(test_, use_rseq), cmocka_unit_test_setup(test_, use_locks)
 
 int main(void)
 {

@@ -14,39 +14,11 @@
 
 #include <cmocka.h>
 
+#include "tests/os/percpu_test.h"
+
 static void *entry(uintptr_t n)
 {
 	return (void *)((n + 1) << 4);
-}
-
-/* Keeps the thread where it is, so that what was pushed can be popped again. */
-static void stay_on_one_cpu(bool on)
-{
-	static cpu_set_t before;
-	cpu_set_t one;
-
-	if (on) {
-		assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-		CPU_ZERO(&one);
-		CPU_SET(sched_getcpu(), &one);
-		assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	} else {
-		assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-	}
-}
-
-static int use_rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
-
-static int use_locks(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
 }
 
 static void test_cpu_numbers(void **state)
@@ -410,9 +382,6 @@ static void test_stress(void **state)
 	free(all);
 }
 
-#define IN_BOTH_MODES(test_) \
-	cmocka_unit_test_setup(test_, use_rseq), cmocka_unit_test_setup(test_, use_locks)
-
 /* Its lock is nobody's affair: a child of fork() may find it taken by a thread that it
  * does not have. */
 static void test_no_room_no_lock(void **state)
@@ -440,16 +409,16 @@ static void test_no_room_no_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_BOTH_MODES(test_cpu_numbers),
+		BOTH_MODES(test_cpu_numbers),
 		cmocka_unit_test(test_limits_are_checked),
 		cmocka_unit_test_setup(test_no_room_no_lock, use_locks),
-		IN_BOTH_MODES(test_last_in_first_out),
-		IN_BOTH_MODES(test_batches),
-		IN_BOTH_MODES(test_drain),
-		IN_BOTH_MODES(test_freeze),
-		IN_BOTH_MODES(test_areas),
+		BOTH_MODES(test_last_in_first_out),
+		BOTH_MODES(test_batches),
+		BOTH_MODES(test_drain),
+		BOTH_MODES(test_freeze),
+		BOTH_MODES(test_areas),
 		cmocka_unit_test(test_freed_areas_join),
-		IN_BOTH_MODES(test_stress),
+		BOTH_MODES(test_stress),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
