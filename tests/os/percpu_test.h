@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tests of per-CPU structures share; after <cmocka.h>. */
+/* What tests of per-CPU structures share. */
 #ifndef KMEM_TEST_PERCPU_TEST_H
 #define KMEM_TEST_PERCPU_TEST_H
 
@@ -7,6 +7,12 @@
 #include "allocators/os/os_cpu.h"
 
 #include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 /* Keeps the thread where it is, so that what was pushed can be popped again. */
 static inline void stay_on_one_cpu(bool on)
