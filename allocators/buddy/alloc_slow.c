@@ -153,8 +153,11 @@ static void drain_zonelist(const struct request *rq)
 {
 	spin_lock(&buddy_drain_lock);
 	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
-		if (zone_allowed(*z, rq) && zone_pcp_pages(*z) != 0)
+		if (!zone_allowed(*z, rq))
+			continue;
+		if (zone_pcp_pages(*z) != 0)
 			pcp_drain_zone(*z);
+		zone_call_in_credits(*z);
 	}
 	spin_unlock(&buddy_drain_lock);
 }

@@ -62,15 +62,16 @@ struct rows {
 	row_word *row;		   /* of its first row */
 	unsigned int nr_groups, nr_regions;
 	_Atomic uint8_t *type; /* enum migratetype of what a group was last opened for */
-	char *current; /* per CPU: the number of its group for each class, plus one */
-	/* No region before this one had a free (an open) group a moment ago. */
-	_Atomic unsigned int free_from, open_from[MIGRATE_TYPES];
+	struct rows_cpu *cpu;  /* of CPU 0 */
+	/* No region before this one had a free (an open) group a moment ago. In a line
+	 * that nobody reads who finds what he wants in a group of his own. */
+	_Atomic unsigned int free_from KMEM_CACHELINE_ALIGNED, open_from[MIGRATE_TYPES];
 };
 
 struct zone {
-	/* --- read-only after buddy_init(), but for below_low --- */
-	_Atomic bool below_low; /* free_pages <= pages_low; written under lock, when it
-				   changes */
+	/* --- read-only after buddy_init(), but for two that change seldom --- */
+	_Atomic bool below_low; /* free_pages <= pages_low; lists: written under lock */
+	_Atomic bool plenty;	/* rows: CPUs may have credits (credit.c); under lock */
 	uint8_t nid;
 	uint8_t type;	    /* enum zone_type */
 	uint64_t allocated; /* state of a block of order 0 from here that is held once */
@@ -78,9 +79,12 @@ struct zone {
 	uint16_t pcp_batch[MAX_ORDER];	    /* blocks moved at a time */
 	unsigned long start_pfn, end_pfn;
 	unsigned long pages_min, pages_low, pages_high;
+	/* A CPU's credit at most; none at or below; again above. In pages. */
+	unsigned long credit_max, credit_floor, credit_again;
 	struct rows rows; /* where buddy.rows; its pointers */
 
 	/* --- rows: changed by anybody; lists: under lock, but read without it --- */
+	/* Without the credits of CPUs, of which there are none near the marks. */
 	_Atomic unsigned long free_pages KMEM_CACHELINE_ALIGNED;
 
 	/* --- lists: under lock --- */
@@ -178,6 +182,7 @@ static inline bool zone_has_list(const struct zone *zone, unsigned int kind)
 	return zone->pcp[kind].limit != 0;
 }
 
+/* At least so many are free, and just so many near the marks: credit.c. */
 static inline unsigned long zone_free_pages(const struct zone *zone)
 {
 	return atomic_load_explicit(&zone->free_pages, memory_order_relaxed);
@@ -278,14 +283,25 @@ unsigned int zone_page_kind(const struct zone *zone, const struct page *page,
 /* The page lies in a free block; a look at a moving target. */
 bool zone_page_free(struct zone *zone, unsigned long pfn);
 
-/* Takes up to n blocks' worth of pages off free_pages, which stays at `mark` or above;
- * returns for how many blocks. */
+/* --- credit.c: how many pages are free --- */
+
+/* Takes up to n blocks' worth of pages off those that are free, of which `mark` are left;
+ * returns for how many blocks. alone: nobody else does either meanwhile. */
 size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n,
 		    bool alone);
-/* The opposite, without a mark. alone: nobody else does either meanwhile. */
+/* The opposite, without a mark. */
 void zone_add_free(struct zone *zone, unsigned long pages, bool alone);
 /* free_pages has changed: brings below_low in line. */
 void zone_note_free(struct zone *zone);
+/* With the credits; what is being moved meanwhile may be missed, or counted twice. */
+unsigned long zone_free_pages_snapshot(const struct zone *zone);
+/* The same of a zone that nobody uses meanwhile: whatever it says, for the walker. */
+unsigned long zone_free_pages_quiescent(const struct zone *zone);
+/* Adds the credits to free_pages, and waits for who is doing so; before a request fails.
+ * Not by one who is inside the gate. */
+void zone_call_in_credits(struct zone *zone);
+/* After watermarks_init(). */
+void zone_credit_init(struct zone *zone);
 
 /* --- free_area.c: the same with lists, under zone->lock --- */
 size_t area_take_blocks(struct zone *zone, unsigned int order, unsigned long mark,

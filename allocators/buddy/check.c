@@ -183,7 +183,7 @@ static int check_blocks(const struct zone *zone, unsigned long listed)
 			return err;
 		pfn += pages;
 	}
-	if (free != zone_free_pages(zone))
+	if (free != zone_free_pages_quiescent(zone))
 		return broken(zone, zone->start_pfn, "free blocks and free_pages differ");
 	if (pcp != listed)
 		return broken(zone, zone->start_pfn,

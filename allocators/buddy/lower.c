@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lower level: free pages of a zone and how many they are.
+ * The lower level: free pages of a zone (credit.c: how many they are).
  *
  * Two forms: `lists`, the classical free areas of the kernel under the zone's lock
  * (free_area.c), and `rows`, a bitmap without a lock (rows.c). They are told
@@ -8,61 +8,6 @@
  * difference.
  */
 #include "allocators/buddy/rows_internal.h"
-
-/*
- * With rows, two CPUs may change free_pages at once and come here in the other
- * order: each looks again after it has written, so the last one leaves the flag
- * right. Every allocating CPU reads the flag's line: it is written only when it
- * changes.
- */
-void zone_note_free(struct zone *zone)
-{
-	for (;;) {
-		bool below = atomic_load(&zone->free_pages) <= zone->pages_low;
-
-		if (KMEM_LIKELY(below == atomic_load(&zone->below_low)))
-			return;
-		atomic_store(&zone->below_low, below);
-	}
-}
-
-static inline void set_free_pages(struct zone *zone, unsigned long pages)
-{
-	atomic_store_explicit(&zone->free_pages, pages, memory_order_relaxed);
-}
-
-size_t zone_promise(struct zone *zone, unsigned int order, unsigned long mark, size_t n,
-		    bool alone)
-{
-	unsigned long free = zone_free_pages(zone);
-
-	do {
-		size_t allowed = free > mark ? (free - mark) >> order : 0;
-
-		if (n > allowed)
-			n = allowed;
-		if (n == 0)
-			return 0;
-		if (alone) {
-			set_free_pages(zone, free - (n << order));
-			break;
-		}
-	} while (!atomic_compare_exchange_weak(&zone->free_pages, &free,
-					       free - (n << order)));
-	zone_note_free(zone);
-	return n;
-}
-
-void zone_add_free(struct zone *zone, unsigned long pages, bool alone)
-{
-	if (pages == 0)
-		return;
-	if (alone)
-		set_free_pages(zone, zone_free_pages(zone) + pages);
-	else
-		atomic_fetch_add(&zone->free_pages, pages);
-	zone_note_free(zone);
-}
 
 size_t zone_take_blocks(struct zone *zone, unsigned int kind, unsigned long mark,
 			size_t n, struct page **out)

@@ -10,8 +10,9 @@
  * (a free block is a run of clear bits at its aligned place), and 0.19 bytes a page
  * are all.
  *
- * Allocation. (1) As many pages as the mark allows are taken off zone->free_pages:
- * a promise by the zone, exact, so a watermark is never undercut. (2) They are
+ * Allocation. (1) As many pages as the mark allows are taken off the count of free
+ * pages: a promise by the zone, exact, so a watermark is never undercut; where there is
+ * plenty, off this CPU's part of it (credit.c). (2) They are
  * looked for in groups: this CPU's own group for this class of orders; then the
  * lowest open group, which becomes the CPU's own; then the lowest free one; in the
  * end any. A step takes all blocks that a row has to give, so a batch of 64 pages

@@ -28,7 +28,7 @@ static size_t regions(unsigned int groups)
 /* A line for each CPU. */
 static size_t cpu_words(void)
 {
-	return os_nr_cpus() * (ROWS_CPU_BYTES / sizeof(row_word));
+	return os_nr_cpus() * (sizeof(struct rows_cpu) / sizeof(row_word));
 }
 
 static size_t type_words(unsigned int groups)
@@ -64,10 +64,11 @@ static void init_zone(struct zone *zone, row_word **next)
 	*next += (size_t)groups * GROUP_ROWS;
 	rows->type = (_Atomic uint8_t *)*next;
 	*next += type_words(groups);
-	rows->current = (char *)*next;
+	rows->cpu = (struct rows_cpu *)*next;
 	*next += cpu_words();
 	last = rows->nr_regions - 1;
 	atomic_store(&rows->region[last].taken, ~rows_region_mask(rows, last));
+	zone_credit_init(zone);
 	zone_add_free(zone, (unsigned long)groups << GROUP_ORDER, false);
 }
 

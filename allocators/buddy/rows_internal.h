@@ -10,15 +10,17 @@
  * between the large: single pages; slabs' sizes; the rest of a group. */
 enum rows_class { ROWS_PAGE, ROWS_SMALL, ROWS_LARGE, NR_ROWS_CLASSES };
 
-/* What a CPU writes has a line of its own. */
-#define ROWS_CPU_BYTES KMEM_CACHELINE
-
 /* A CPU's own groups: one for each class and migrate type; and the region from which it
  * takes huge pages. */
 #define NR_OWN_GROUPS (NR_ROWS_CLASSES * MIGRATE_TYPES)
 #define OWN_REGION    NR_OWN_GROUPS
-_Static_assert((NR_OWN_GROUPS + 1) * sizeof(uint32_t) <= ROWS_CPU_BYTES,
-	       "they fill a line");
+
+/* What a CPU writes has a line of its own; any may. */
+struct rows_cpu {
+	_Atomic uint32_t own[NR_OWN_GROUPS + 1]; /* numbers, plus one */
+	_Atomic uint64_t credit; /* free pages not in free_pages: credit.c */
+} KMEM_CACHELINE_ALIGNED;
+_Static_assert(sizeof(struct rows_cpu) == KMEM_CACHELINE, "they fit into a line");
 
 /* Migrate types that are told apart. */
 static inline unsigned int rows_types(void)
@@ -169,10 +171,15 @@ static inline void hint_clear(row_word *hint, uint64_t bits, bool alone)
 		atomic_fetch_and(hint, ~bits);
 }
 
+static inline struct rows_cpu *rows_cpu(const struct rows *rows, unsigned int cpu)
+{
+	return &rows->cpu[cpu];
+}
+
 static inline _Atomic uint32_t *rows_current(const struct rows *rows, unsigned int cpu,
 					     unsigned int class)
 {
-	return (_Atomic uint32_t *)(rows->current + (size_t)cpu * ROWS_CPU_BYTES) + class;
+	return &rows_cpu(rows, cpu)->own[class];
 }
 
 /* Free groups of a region are going to be used. */

@@ -142,6 +142,23 @@ static int check_group(const struct zone *zone, unsigned int g, unsigned long *f
 	return 0;
 }
 
+/* Nobody has a page to himself where a mark may be near. */
+static int check_credits(const struct zone *zone)
+{
+	unsigned long credits = zone_free_pages_quiescent(zone) - zone_free_pages(zone);
+	bool plenty = atomic_load(&zone->plenty);
+
+	if (plenty && zone_free_pages(zone) <= zone->credit_floor)
+		return broken(zone, 0, "plenty, but few pages are free");
+	if (!plenty && credits != 0)
+		return broken(zone, 0, "a CPU has a credit while pages are scarce");
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
+		if (atomic_load(&rows_cpu(&zone->rows, cpu)->credit) > zone->credit_max)
+			return broken(zone, 0, "a CPU has more credit than it may");
+	}
+	return 0;
+}
+
 int rows_check(const struct zone *zone)
 {
 	unsigned long free = 0;
@@ -152,8 +169,10 @@ int rows_check(const struct zone *zone)
 		if (err != 0)
 			return err;
 	}
-	if (free != zone_free_pages(zone))
+	if (free != zone_free_pages_quiescent(zone))
 		return broken(zone, 0, "free_pages differs from the rows");
+	if (check_credits(zone) != 0)
+		return -EFAULT;
 	if (atomic_load(&zone->below_low) != (free <= zone->pages_low))
 		return broken(zone, 0, "below_low differs from free_pages");
 	return 0;

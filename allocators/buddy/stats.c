@@ -93,7 +93,7 @@ static void add_zone_stats(struct zone *zone, struct buddy_stats *s)
 	unsigned long blocks[MAX_ORDER];
 
 	s->total_pages += zone->end_pfn - zone->start_pfn;
-	s->free_pages += zone_free_pages(zone);
+	s->free_pages += zone_free_pages_snapshot(zone);
 	s->pages_min += zone->pages_min;
 	s->pages_low += zone->pages_low;
 	s->pages_high += zone->pages_high;

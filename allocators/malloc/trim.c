@@ -49,7 +49,7 @@ static unsigned long used_pages(void)
 	unsigned long used = 0;
 
 	for_each_zone (zone)
-		used += zone->end_pfn - zone->start_pfn - zone_free_pages(zone);
+		used += zone->end_pfn - zone->start_pfn - zone_free_pages_snapshot(zone);
 	return used;
 }
 
