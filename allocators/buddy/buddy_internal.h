@@ -41,14 +41,14 @@ struct free_area {
 	unsigned long nr_free; /* of order MAX_ORDER - 1: with the untouched blocks */
 };
 
-/* 64 groups, a bit each; a line of its own, for a CPU takes its huge pages from one. */
+/* 64 groups, a bit each; a line of its own, for a CPU takes free groups from one. */
 struct region {
 	row_word taken; /* not wholly free; also: beyond the end of the zone */
 	/* Has room, but is not wholly free, and no CPU's own: by the group's type. */
 	row_word open[MIGRATE_TYPES];
 	row_word touched;	/* used since its memory was last given back */
 	row_word aged;		/* found wholly free by the last round of purging */
-	_Atomic uint32_t taker; /* the CPU that takes huge pages from here, plus one */
+	_Atomic uint32_t taker; /* the CPU that takes free groups from here, plus one */
 } KMEM_CACHELINE_ALIGNED;
 
 /*

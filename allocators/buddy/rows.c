@@ -17,10 +17,11 @@
  * lowest open group, which becomes the CPU's own; then the lowest free one; in the
  * end any. A step takes all blocks that a row has to give, so a batch of 64 pages
  * costs two locked instructions. Blocks of order 9 and 10 are bits of a region: one
- * step takes a batch of them, and each CPU takes them from a region of its own. (3)
- * What was promised and not found goes back.
+ * step takes a batch of them. Free groups, to be opened or given out whole, each CPU
+ * takes from a region of its own while there is one, so that two do not work on the
+ * same words. (3) What was promised and not found goes back.
  *
- * Why the lowest: long-lived pages gather at the bottom of the zone, and groups
+ * Why the lowest: long-lived pages gather in the lowest groups of a region, and those
  * further up become wholly free, to serve as huge pages or to be purged.
  *
  * Free. Bits of neighbouring blocks that are freed together are cleared together:

@@ -208,7 +208,7 @@ static unsigned int first_free_region(struct rows *rows)
 	return r;
 }
 
-/* Makes the region the one from which this CPU takes huge pages. */
+/* Makes the region the one from which this CPU takes free groups. */
 static void settle(struct rows *rows, unsigned int r)
 {
 	unsigned int cpu = os_cpu_id();
@@ -223,9 +223,33 @@ static void settle(struct rows *rows, unsigned int r)
 	atomic_store_explicit(&rows->region[r].taker, cpu + 1, memory_order_relaxed);
 }
 
-/* Orders 9 and 10: each CPU from a region of its own while there is one, so that they do
- * not work on one word; else the lowest. */
-static void find_whole(struct find *f)
+/* The lowest wholly free groups of a region, each of which becomes the CPU's own; those
+ * with a free neighbour first, of which the CPU will then have both. */
+static void take_fresh(struct find *f, unsigned int r)
+{
+	struct rows *rows = rows_of(f);
+
+	for (unsigned int pairs = 2; pairs-- > 0 && f->got < f->wanted;) {
+		uint64_t taken = ~free_groups(rows, r);
+
+		for (uint64_t free = row_starts(taken, pairs);
+		     free != 0 && f->got < f->wanted; free &= free - 1) {
+			unsigned int g = r * REGION_GROUPS +
+					 (unsigned int)__builtin_ctzll(free);
+
+			if (take_from_free(f, g))
+				adopt(rows, own_of(f), g, f->alone);
+		}
+	}
+}
+
+/*
+ * Free groups, to be given out whole or to be opened: each CPU takes them from a region
+ * of its own while there is one, so that no two work on the same words; else the
+ * lowest.
+ */
+static KMEM_ALWAYS_INLINE void find_in_free(struct find *f,
+					    void (*take)(struct find *f, unsigned int r))
 {
 	struct rows *rows = rows_of(f);
 	uint32_t own = atomic_load_explicit(rows_current(rows, os_cpu_id(), OWN_REGION),
@@ -233,7 +257,7 @@ static void find_whole(struct find *f)
 	unsigned int start;
 
 	if (own != 0)
-		take_whole(f, own - 1);
+		take(f, own - 1);
 	if (f->got == f->wanted)
 		return;
 	start = first_free_region(rows);
@@ -244,35 +268,12 @@ static void find_whole(struct find *f)
 		    atomic_load_explicit(&rows->region[r].taker, memory_order_relaxed) !=
 			    0)
 			continue;
-		take_whole(f, r);
+		take(f, r);
 		if (f->got != before)
 			settle(rows, r);
 	}
 	for (unsigned int r = start; r < rows->nr_regions && f->got < f->wanted; r++)
-		take_whole(f, r);
-}
-
-/* The lowest wholly free groups, each of which becomes the CPU's own; those with a free
- * neighbour first, of which the CPU will then have both. */
-static void find_in_free(struct find *f, bool pairs)
-{
-	struct rows *rows = rows_of(f);
-
-	for (unsigned int r = first_free_region(rows); r < rows->nr_regions; r++) {
-		uint64_t free = free_groups(rows, r);
-
-		for (free = pairs ? row_starts(~free, 1) : free; free != 0;
-		     free &= free - 1) {
-			unsigned int g = r * REGION_GROUPS +
-					 (unsigned int)__builtin_ctzll(free);
-
-			if (!take_from_free(f, g))
-				continue;
-			adopt(rows, own_of(f), g, f->alone);
-			if (f->got == f->wanted)
-				return;
-		}
-	}
+		take(f, r);
 }
 
 /* Hints may lag: looks at everything. */
@@ -302,9 +303,7 @@ static void find_in_parts(struct find *f)
 	if (f->got < f->wanted)
 		find_in_open(f, f->type);
 	if (f->got < f->wanted)
-		find_in_free(f, true);
-	if (f->got < f->wanted)
-		find_in_free(f, false);
+		find_in_free(f, take_fresh);
 	/* Only now where blocks of another type are: it will be a mixed group. */
 	for (unsigned int type = 0; type < rows_types(); type++) {
 		if (f->got < f->wanted && type != f->type)
@@ -324,7 +323,7 @@ size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_
 	f.alone = f.rq.visit == ROWS_ALONE;
 	f.wanted = zone_promise(zone, order, mark, n, f.alone);
 	if (f.wanted != 0 && order >= GROUP_ORDER)
-		find_whole(&f);
+		find_in_free(&f, take_whole);
 	else if (f.wanted != 0)
 		find_in_parts(&f);
 	if (KMEM_UNLIKELY(f.got < f.wanted)) {

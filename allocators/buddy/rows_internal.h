@@ -11,7 +11,7 @@
 enum rows_class { ROWS_PAGE, ROWS_SMALL, ROWS_LARGE, NR_ROWS_CLASSES };
 
 /* A CPU's own groups: one for each class and migrate type; and the region from which it
- * takes huge pages. */
+ * takes free groups, to give them out as huge pages or to open them. */
 #define NR_OWN_GROUPS (NR_ROWS_CLASSES * MIGRATE_TYPES)
 #define OWN_REGION    NR_OWN_GROUPS
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Each CPU takes free groups from a region of its own, of whatever order, while there is
+ * one for each; else they share, and none is left unused. */
+#include "allocators/buddy/rows_internal.h"
+#include "tests/buddy/buddy_test.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#define OPTIONS "dma=0,highmem=0,topology=numa:1 pu:1,min_free=1M,pcp=off,lower=rows"
+
+static unsigned int cpus[2], nr_cpus; /* on which we may run */
+
+struct job {
+	unsigned int cpu, order;
+	size_t n, got;
+	struct page **pages;
+};
+
+static void *take(void *arg)
+{
+	struct job *job = arg;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(job->cpu, &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+	for (job->got = 0; job->got < job->n; job->got++) {
+		job->pages[job->got] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, job->order);
+		if (job->pages[job->got] == NULL)
+			break;
+	}
+	return NULL;
+}
+
+/* By a thread on a CPU. Returns how many there were. */
+static size_t take_on(unsigned int cpu, unsigned int order, size_t n, struct page **pages)
+{
+	struct job job = {.cpu = cpu, .order = order, .n = n, .pages = pages};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, take, &job), 0);
+	pthread_join(thread, NULL);
+	return job.got;
+}
+
+static void give_back(unsigned int order, size_t n, struct page **pages)
+{
+	while (n > 0)
+		__free_pages(pages[--n], order);
+}
+
+static unsigned long region_of(const struct page *page)
+{
+	return page_to_pfn(page) / (REGION_GROUPS * GROUP_PAGES);
+}
+
+static int find_cpus(void **state)
+{
+	cpu_set_t set;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE && nr_cpus < 2; cpu++) {
+		if (CPU_ISSET(cpu, &set))
+			cpus[nr_cpus++] = cpu;
+	}
+	return 0;
+}
+
+/* Who comes in turns meets nobody: more than a group each, of several orders. */
+static void apart(void **state)
+{
+	static const unsigned int orders[] = {0, 3, 6, 8, 9, 10};
+	struct page *pages[2][6][8];
+
+	(void)state;
+	if (nr_cpus < 2)
+		skip();
+	mm_up("memory=512M," OPTIONS);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(orders); i++) {
+		for (int c = 0; c < 2; c++)
+			assert_int_equal(take_on(cpus[c], orders[i], 8, pages[c][i]), 8);
+	}
+	check();
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(orders); i++) {
+		for (int c = 0; c < 2; c++) {
+			for (int k = 0; k < 8; k++)
+				assert_int_equal(region_of(pages[c][i][k]),
+						 region_of(pages[c][0][0]));
+			give_back(orders[i], 8, pages[c][i]);
+		}
+	}
+	assert_int_not_equal(region_of(pages[0][0][0]), region_of(pages[1][0][0]));
+	mm_down();
+}
+
+/* All that the marks allow, by one CPU while another has a region, or from one region. */
+static void nothing_is_left(const char *options, unsigned int order)
+{
+	static struct page *pages[512], *one[1];
+	size_t n;
+
+	mm_up(options);
+	assert_int_equal(take_on(cpus[nr_cpus - 1], order, 1, one), 1);
+	n = take_on(cpus[0], order, KMEM_ARRAY_SIZE(pages), pages);
+	assert_in_range(all_stats().free_pages, 1, (2UL << order) + 256);
+	check();
+	give_back(order, 1, one);
+	give_back(order, n, pages);
+	mm_down();
+}
+
+static void all_of_it(void **state)
+{
+	(void)state;
+	nothing_is_left("memory=384M," OPTIONS, 9);
+	nothing_is_left("memory=384M," OPTIONS, 8);
+	nothing_is_left("memory=128M," OPTIONS, 9);
+	nothing_is_left("memory=128M," OPTIONS, 8);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(apart),
+		cmocka_unit_test(all_of_it),
+	};
+
+	return cmocka_run_group_tests(tests, find_cpus, NULL);
+}
