@@ -91,28 +91,34 @@ static size_t promise_fresh(const struct group *g, unsigned int order, size_t n)
 	return n;
 }
 
-/* row_take() of a word that was `taken` a moment ago. */
+/* row_take() of a word that was `taken` a moment ago. *count: how many they are. */
 static inline uint64_t claim(row_word *row, uint64_t taken, unsigned int order, size_t n,
-			     bool alone)
+			     bool alone, size_t *count)
 {
+	uint64_t starts;
+
+	*count = ROW_PAGES >> order;
 	/* The whole row, as most are. */
 	if (taken == 0 && n >= ROW_PAGES >> order &&
 	    swap_word(row, &taken, ~(uint64_t)0, alone))
 		return row_aligned(order);
-	for (;;) {
-		uint64_t starts = row_starts(taken, order);
-
-		if (n < ROW_PAGES && row_count(starts) > n)
+	do {
+		starts = row_starts(taken, order);
+		*count = row_count(starts);
+		if (*count > n) {
 			starts = row_lowest(starts, n);
-		if (starts == 0 ||
-		    swap_word(row, &taken, taken | row_spread(starts, order), alone))
-			return starts;
-	}
+			*count = n;
+		}
+	} while (starts != 0 &&
+		 !swap_word(row, &taken, taken | row_spread(starts, order), alone));
+	return starts;
 }
 
 uint64_t row_take(row_word *row, unsigned int order, size_t n, bool alone)
 {
-	return claim(row, load_word(row), order, n, alone);
+	size_t count;
+
+	return claim(row, load_word(row), order, n, alone, &count);
 }
 
 bool row_take_bit(row_word *row, uint64_t bit, bool alone)
@@ -143,20 +149,19 @@ uint64_t row_clear(row_word *row, uint64_t mask, bool alone)
 /* Entries that are written before it is known whether there are so many. */
 #define AHEAD 4
 
-/* Lists the blocks of a row; there is room for `room` entries, which is enough. */
-static size_t list_starts(uint64_t starts, unsigned int order, size_t room,
-			  struct page *first, struct page **out)
+/* Lists the blocks of a row, `count` of them; there is room for `room` entries. */
+static void list_starts(uint64_t starts, size_t count, unsigned int order, size_t room,
+			struct page *first, struct page **out)
 {
-	size_t n = 0, count;
+	size_t n = 0;
 
 	if (starts == row_aligned(order)) {
 		for (; n < ROW_PAGES >> order; n++)
 			out[n] = first + (n << order);
-		return n;
+		return;
 	}
 	/* Rows of used memory have a few scattered blocks, no two rows as many: a loop
 	 * would end unforeseen each time. The set is never empty. */
-	count = row_count(starts);
 	if (order == 0 && room >= AHEAD) {
 		for (; n < AHEAD; n++) {
 			uint64_t rest = starts & (starts - 1);
@@ -167,7 +172,6 @@ static size_t list_starts(uint64_t starts, unsigned int order, size_t room,
 	}
 	for (; n < count; n++, starts &= starts - 1)
 		out[n] = first + __builtin_ctzll(starts);
-	return count;
 }
 
 /* How many free blocks the rows show, counted up to n. */
@@ -230,13 +234,16 @@ size_t group_take(const struct group *g, unsigned int order, size_t n, bool fres
 		got = take_rows(g, order, out);
 	for (unsigned int r = 0; r < GROUP_ROWS && got < n && order <= ROW_ORDER; r++) {
 		uint64_t taken = load_word(&g->rows[r]);
+		size_t count;
 
 		if (taken == ~(uint64_t)0)
 			continue;
-		taken = claim(&g->rows[r], taken, order, n - got, g->alone);
-		if (taken != 0)
-			got += list_starts(taken, order, n - got, g->base + r * ROW_PAGES,
-					   out + got);
+		taken = claim(&g->rows[r], taken, order, n - got, g->alone, &count);
+		if (taken == 0)
+			continue;
+		list_starts(taken, count, order, n - got, g->base + r * ROW_PAGES,
+			    out + got);
+		got += count;
 	}
 	*surplus = (unsigned int)((n - got) << order);
 	return got;
