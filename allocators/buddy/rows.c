@@ -252,12 +252,34 @@ static KMEM_ALWAYS_INLINE void put_pages(struct put *p, unsigned long at, uint64
 /* Blocks next to each other, upwards or downwards. */
 static bool in_sequence(unsigned int order, size_t n, struct page **blocks)
 {
-	ptrdiff_t step = n > 1 && blocks[1] > blocks[0] ? 1 << order : -(1 << order);
-	ptrdiff_t differ = 0;
+	ptrdiff_t step = (ptrdiff_t)(sizeof(struct page) << order);
 
-	for (size_t i = 1; i < n; i++)
-		differ |= (blocks[i] - blocks[i - 1]) ^ step;
-	return differ == 0;
+	if (n > 1 && blocks[1] < blocks[0])
+		step = -step;
+	for (size_t i = 1; i < n; i++) {
+		if ((char *)blocks[i] - (char *)blocks[i - 1] != step)
+			return false;
+	}
+	return true;
+}
+
+/* So many pages, from page `at` of the zone on: a mask for each row. */
+static unsigned long put_run(struct rows_request *rq, unsigned long at,
+			     unsigned long pages)
+{
+	struct put p = {.rq = rq};
+
+	while (pages != 0) {
+		unsigned int count = ROW_PAGES - (unsigned int)(at % ROW_PAGES);
+
+		if (count > pages)
+			count = (unsigned int)pages;
+		put_pages(&p, at, ~(uint64_t)0 >> (ROW_PAGES - count), count);
+		at += count;
+		pages -= count;
+	}
+	put_group(&p);
+	return p.lost;
 }
 
 static unsigned long put_parts(struct rows_request *rq, unsigned int order, size_t n,
@@ -314,8 +336,15 @@ static unsigned long put_parts(struct rows_request *rq, unsigned int order, size
 	uint64_t pages = ~(uint64_t)0;
 	unsigned int rows_each = 1, count = ROW_PAGES;
 
-	if (rq->visit == ROWS_ALONE && order <= ROW_ORDER &&
-	    !in_sequence(order, n, blocks))
+	if (in_sequence(order, n, blocks)) {
+		struct page *first = blocks[0] < blocks[n - 1] ? blocks[0]
+							       : blocks[n - 1];
+
+		return put_run(
+			rq, (unsigned long)(first - buddy.mem_map) - rq->zone->start_pfn,
+			n << order);
+	}
+	if (rq->visit == ROWS_ALONE && order <= ROW_ORDER)
 		return put_scattered(rq, order, n, blocks);
 	if (order < ROW_ORDER) {
 		count = 1u << order;
