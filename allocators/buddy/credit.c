@@ -39,20 +39,25 @@
  */
 #include "allocators/buddy/rows_internal.h"
 
-/* All credits together, as a part of the zone; and a CPU's in pages: more would make the
- * shared word no rarer than one in 16 batches of huge pages. */
+/* All credits together, as a part of the zone. */
 #define CREDIT_ZONE_SHARE 4
-#define CREDIT_MAX	  65536
 
-/* Fewer than two batches of single pages would be taken and given back all the time. */
-#define CREDIT_MIN (2 * PCP_BATCH_MAX)
+/*
+ * A CPU takes so many times what it needs, and keeps twice that: the shared word is
+ * written once in eight batches of whatever size, and the credits of a program that uses
+ * single pages stay below 4 MiB a CPU, lest it seem to use much (malloc/trim.c).
+ */
+#define CREDIT_BATCHES 8
+
+/* Of requests below a batch of the lists, too. */
+#define CREDIT_MIN 1024
 
 void zone_credit_init(struct zone *zone)
 {
 	unsigned long share = (zone->end_pfn - zone->start_pfn) / CREDIT_ZONE_SHARE;
 	unsigned long max = share / os_nr_cpus();
 
-	zone->credit_max = max < CREDIT_MIN ? 0 : max < CREDIT_MAX ? max : CREDIT_MAX;
+	zone->credit_max = max < CREDIT_MIN / 2 ? 0 : max;
 	zone->credit_floor = zone->pages_high + 2 * MAX_ORDER_NR_PAGES;
 	zone->credit_again = zone->credit_floor + share;
 }
@@ -207,15 +212,24 @@ static void add_shared(struct zone *zone, unsigned long pages, bool alone)
 
 /* --- this CPU's credit --- */
 
+/* The most that a CPU keeps after a request for so many pages. */
+static inline uint64_t credit_limit(const struct zone *zone, unsigned long pages)
+{
+	uint64_t limit = (uint64_t)pages * 2 * CREDIT_BATCHES;
+
+	if (limit < CREDIT_MIN)
+		limit = CREDIT_MIN;
+	return limit < zone->credit_max ? limit : zone->credit_max;
+}
+
 /* What is too much goes back, half of the most is kept. */
-static void add_credit(struct zone *zone, unsigned long pages)
+static void add_credit(struct zone *zone, unsigned long pages, uint64_t limit)
 {
 	_Atomic uint64_t *credit = credit_of(zone, os_cpu_id());
 	uint64_t have = atomic_load_explicit(credit, memory_order_relaxed), keep;
 
 	do {
-		keep = have + pages <= zone->credit_max ? have + pages
-							: zone->credit_max / 2;
+		keep = have + pages <= limit ? have + pages : limit / 2;
 	} while (!atomic_compare_exchange_weak(credit, &have, keep));
 	if (have + pages > keep)
 		add_shared(zone, have + pages - keep, false);
@@ -236,13 +250,14 @@ static bool take_plenty(struct zone *zone, unsigned long pages)
 	return true;
 }
 
-/* Takes pages off the credit; where that is less, off free_pages with half of the most as
- * new credit. False: off free_pages alone. */
+/* Takes pages off the credit; where that is less, off free_pages with more as new credit.
+ * False: off free_pages alone. */
 static bool take_credit(struct zone *zone, unsigned long pages)
 {
 	_Atomic uint64_t *credit = credit_of(zone, os_cpu_id());
 	uint64_t have = atomic_load_explicit(credit, memory_order_relaxed);
-	unsigned long more = zone->credit_max / 2;
+	uint64_t limit = credit_limit(zone, pages);
+	unsigned long more = limit / 2;
 
 	while (have >= pages) {
 		if (atomic_compare_exchange_weak(credit, &have, have - pages))
@@ -250,7 +265,7 @@ static bool take_credit(struct zone *zone, unsigned long pages)
 	}
 	if (pages > more || !take_plenty(zone, pages + more))
 		return false;
-	add_credit(zone, more);
+	add_credit(zone, more, limit);
 	return true;
 }
 
@@ -270,7 +285,7 @@ void zone_add_free(struct zone *zone, unsigned long pages, bool alone)
 	if (pages == 0)
 		return;
 	if (!alone && plenty(zone))
-		add_credit(zone, pages);
+		add_credit(zone, pages, credit_limit(zone, pages));
 	else
 		add_shared(zone, pages, alone);
 }

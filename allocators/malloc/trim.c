@@ -53,6 +53,18 @@ static unsigned long used_pages(void)
 	return used;
 }
 
+/* The same as the thread has found it lately: a snapshot reads a line for each CPU that
+ * may have a credit of pages, so where there are many, it is not made each time. */
+static unsigned long used_pages_lately(void)
+{
+	static _Thread_local unsigned int ticks;
+	static _Thread_local unsigned long used;
+
+	if (ticks++ % (1 + os_nr_cpus() / 8) == 0)
+		used = used_pages();
+	return used;
+}
+
 static unsigned long load(const _Atomic unsigned long *value)
 {
 	return atomic_load_explicit(value, memory_order_relaxed);
@@ -194,7 +206,7 @@ static bool much_is_free(unsigned long used, bool small_free)
 
 void trim_tick(bool small_free, const void *caller)
 {
-	unsigned long used = used_pages();
+	unsigned long used = used_pages_lately();
 
 	raise_to(&epoch_peak, used);
 	raise_to(&touched, used);

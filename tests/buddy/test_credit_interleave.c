@@ -178,6 +178,19 @@ static unsigned long start_free;
 static bool start_plenty;
 static unsigned long start_credit[THREADS_MAX];
 
+static void start_thread(struct thread *thread, program_fn program)
+{
+	thread->program = program;
+	thread->done = false;
+	thread->waits = NULL;
+	thread->taken = 0;
+	getcontext(&thread->context);
+	thread->context.uc_stack.ss_sp = thread->stack;
+	thread->context.uc_stack.ss_size = STACK_BYTES;
+	thread->context.uc_link = &scheduler;
+	makecontext(&thread->context, run_program, 0);
+}
+
 static void set_up(const program_fn *programs)
 {
 	memset(&zone, 0, sizeof(zone));
@@ -194,18 +207,8 @@ static void set_up(const program_fn *programs)
 	search.depth = search.preemptions = 0;
 	running = -1;
 	for (int t = 0; t < nr_threads; t++) {
-		struct thread *thread = &threads[t];
-
 		cpus[t].credit = start_credit[t];
-		thread->program = programs[t];
-		thread->done = false;
-		thread->waits = NULL;
-		thread->taken = 0;
-		getcontext(&thread->context);
-		thread->context.uc_stack.ss_sp = thread->stack;
-		thread->context.uc_stack.ss_size = STACK_BYTES;
-		thread->context.uc_link = &scheduler;
-		makecontext(&thread->context, run_program, 0);
+		start_thread(&threads[t], programs[t]);
 	}
 }
 
