@@ -27,6 +27,8 @@
  * Free. Bits of neighbouring blocks that are freed together are cleared together:
  * one locked instruction per row and one per group. A bit that was clear already
  * is a double free that no descriptor could tell; it is reported and not counted.
+ * A group that gets room is the CPU's own until the CPU makes room in another: what
+ * is freed from end to end is not opened to others, who would take it meanwhile.
  *
  * Alone. Every request passes a gate (rows_gate.c). While one CPU alone comes, all of
  * these steps are plain loads and stores; as soon as a second one does, they are
@@ -73,11 +75,6 @@ void rows_note_taken(struct region *region, uint64_t groups, bool alone)
 	hint_clear(&region->aged, groups, alone);
 }
 
-static unsigned int type_of(const struct rows *rows, unsigned int g)
-{
-	return atomic_load_explicit(&rows->type[g], memory_order_relaxed);
-}
-
 void rows_note_closed(struct rows *rows, unsigned int g, bool alone)
 {
 	for (unsigned int type = 0; type < rows_types(); type++)
@@ -90,9 +87,24 @@ void rows_note_open(struct rows *rows, unsigned int g, bool alone)
 
 	if (!rows_has_room(rows_group_state(rows, g)))
 		return;
-	type = type_of(rows, g);
+	type = rows_type(rows, g);
 	hint_set(&rows_region(rows, g)->open[type], rows_region_bit(g), alone);
 	lower_to(&rows->open_from[type], g / REGION_GROUPS);
+}
+
+void rows_swap_own(struct rows *rows, unsigned int class, unsigned int g, bool alone)
+{
+	_Atomic uint32_t *current = rows_current(rows, os_cpu_id(), class);
+	uint32_t former;
+
+	if (alone) {
+		former = atomic_load_explicit(current, memory_order_relaxed);
+		atomic_store_explicit(current, g + 1, memory_order_relaxed);
+	} else {
+		former = atomic_exchange(current, g + 1);
+	}
+	if (former != 0 && former != g + 1)
+		rows_note_open(rows, former - 1, alone);
 }
 
 /* --- giving back --- */
@@ -123,7 +135,7 @@ void rows_count_back(const struct rows_request *rq, unsigned int g, unsigned int
 		rows_note_closed(rows, g, alone);
 		rows_give_back(rq, g / REGION_GROUPS, rows_region_bit(g));
 	} else if (before == GROUP_PAGES) {
-		rows_note_open(rows, g, alone);
+		rows_swap_own(rows, OWN_FREED, g, alone);
 	}
 }
 
@@ -368,6 +380,8 @@ void rows_put_blocks(struct rows_request *rq, unsigned int order, size_t n,
 {
 	unsigned long pages = (unsigned long)n << order;
 
+	if (n == 0)
+		return;
 	pages -= order < GROUP_ORDER ? put_parts(rq, order, n, blocks)
 				     : put_whole(rq, order, n, blocks);
 	zone_add_free(rq->zone, pages, rq->visit == ROWS_ALONE);

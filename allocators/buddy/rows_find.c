@@ -13,21 +13,11 @@ static enum rows_class class_of(unsigned int order)
 	return order <= 3 ? ROWS_SMALL : ROWS_LARGE;
 }
 
-/* Makes the group this CPU's own for the class; the former one is open to all. */
+/* Makes the group this CPU's own for the class. */
 static void adopt(struct rows *rows, unsigned int class, unsigned int g, bool alone)
 {
-	_Atomic uint32_t *current = rows_current(rows, os_cpu_id(), class);
-	uint32_t former;
-
 	rows_note_closed(rows, g, alone);
-	if (alone) {
-		former = atomic_load_explicit(current, memory_order_relaxed);
-		atomic_store_explicit(current, g + 1, memory_order_relaxed);
-	} else {
-		former = atomic_exchange(current, g + 1);
-	}
-	if (former != 0 && former != g + 1)
-		rows_note_open(rows, former - 1, alone);
+	rows_swap_own(rows, class, g, alone);
 }
 
 struct find {
@@ -103,6 +93,18 @@ static void find_in_own(struct find *f)
 	own = (own - 1) ^ 1;
 	if (own < rows->nr_groups && rows_group_free(rows, own) && take_from_free(f, own))
 		adopt(rows, class, own, f->alone);
+}
+
+/* The group that this CPU was the last to make room in. */
+static void find_in_freed(struct find *f)
+{
+	struct rows *rows = rows_of(f);
+	uint32_t freed = atomic_load_explicit(rows_current(rows, os_cpu_id(), OWN_FREED),
+					      memory_order_relaxed);
+
+	if (freed != 0 && rows_has_room(rows_group_state(rows, freed - 1)) &&
+	    rows_type(rows, freed - 1) == f->type)
+		take_from(f, freed - 1, false);
 }
 
 /* The group was found full; it may have got room since, and its hint been set. */
@@ -302,6 +304,8 @@ static void find_in_parts(struct find *f)
 	find_in_own(f);
 	if (f->got < f->wanted)
 		find_in_open(f, f->type);
+	if (f->got < f->wanted)
+		find_in_freed(f);
 	if (f->got < f->wanted)
 		find_in_free(f, take_fresh);
 	/* Only now where blocks of another type are: it will be a mixed group. */

@@ -10,9 +10,11 @@
  * between the large: single pages; slabs' sizes; the rest of a group. */
 enum rows_class { ROWS_PAGE, ROWS_SMALL, ROWS_LARGE, NR_ROWS_CLASSES };
 
-/* A CPU's own groups: one for each class and migrate type; and the region from which it
- * takes free groups, to give them out as huge pages or to open them. */
-#define NR_OWN_GROUPS (NR_ROWS_CLASSES * MIGRATE_TYPES)
+/* A CPU's own groups: one for each class and migrate type, and the one that it was the
+ * last to make room in; and the region from which it takes free groups, to give them out
+ * as huge pages or to open them. */
+#define OWN_FREED     (NR_ROWS_CLASSES * MIGRATE_TYPES)
+#define NR_OWN_GROUPS (OWN_FREED + 1)
 #define OWN_REGION    NR_OWN_GROUPS
 
 /* What a CPU writes has a line of its own; any may. */
@@ -133,6 +135,12 @@ static inline struct group rows_group(const struct zone *zone, unsigned int g, b
 			      .alone = alone};
 }
 
+/* The migrate type for which it was last opened. */
+static inline unsigned int rows_type(const struct rows *rows, unsigned int g)
+{
+	return atomic_load_explicit(&rows->type[g], memory_order_relaxed);
+}
+
 /* Used in part. */
 static inline bool rows_has_room(uint64_t state)
 {
@@ -190,6 +198,8 @@ uint64_t rows_give_back(const struct rows_request *rq, unsigned int region,
 /* The group is not for others any more. Its type may have changed since its bit was set:
  * looks for all types. */
 void rows_note_closed(struct rows *rows, unsigned int g, bool alone);
+/* Makes the group this CPU's own; the former one is open to all. */
+void rows_swap_own(struct rows *rows, unsigned int class, unsigned int g, bool alone);
 /* The group has room again for whoever looks for some. */
 void rows_note_open(struct rows *rows, unsigned int g, bool alone);
 

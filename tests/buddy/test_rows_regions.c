@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Each CPU takes free groups from a region of its own, of whatever order, while there is
- * one for each; else they share, and none is left unused. */
+ * one for each; else they share, and none is left unused. And which groups are open. */
 #include "allocators/buddy/rows_internal.h"
 #include "tests/buddy/buddy_test.h"
 
@@ -17,14 +17,20 @@ struct job {
 	struct page **pages;
 };
 
-static void *take(void *arg)
+static void stay_on(unsigned int cpu)
 {
-	struct job *job = arg;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(job->cpu, &set);
+	CPU_SET(cpu, &set);
 	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+static void *take(void *arg)
+{
+	struct job *job = arg;
+
+	stay_on(job->cpu);
 	for (job->got = 0; job->got < job->n; job->got++) {
 		job->pages[job->got] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, job->order);
 		if (job->pages[job->got] == NULL)
@@ -42,6 +48,24 @@ static size_t take_on(unsigned int cpu, unsigned int order, size_t n, struct pag
 	assert_int_equal(pthread_create(&thread, NULL, take, &job), 0);
 	pthread_join(thread, NULL);
 	return job.got;
+}
+
+static void *put(void *arg)
+{
+	struct job *job = arg;
+
+	stay_on(job->cpu);
+	__free_pages(job->pages[0], job->order);
+	return NULL;
+}
+
+static void free_on(unsigned int cpu, unsigned int order, struct page *page)
+{
+	struct job job = {.cpu = cpu, .order = order, .pages = &page};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, put, &job), 0);
+	pthread_join(thread, NULL);
 }
 
 static void give_back(unsigned int order, size_t n, struct page **pages)
@@ -95,6 +119,51 @@ static void apart(void **state)
 	mm_down();
 }
 
+static bool is_open(const struct page *page)
+{
+	const struct zone *zone = pfn_zone(page_to_pfn(page));
+	unsigned int g =
+		(unsigned int)((page_to_pfn(page) - zone->start_pfn) / GROUP_PAGES);
+
+	return rows_bit(&rows_region(&zone->rows, g)->open[0], g);
+}
+
+/* What a CPU frees from end to end is open to others only when it goes on to another
+ * group: who takes from it meanwhile would work on the same words. */
+static void half_freed(void **state)
+{
+	struct page *a[2], *b[2], *one[1];
+
+	(void)state;
+	if (nr_cpus < 2)
+		skip();
+	mm_up("memory=512M," OPTIONS);
+	assert_int_equal(take_on(cpus[0], 8, 2, a), 2);
+	assert_int_equal(take_on(cpus[0], 8, 2, b), 2);
+	free_on(cpus[0], 8, a[1]);
+	assert_false(is_open(a[0]));
+	check();
+	/* Another CPU does not come here; this one does before it breaks a group. */
+	assert_int_equal(take_on(cpus[1], 8, 1, one), 1);
+	assert_int_not_equal(region_of(one[0]), region_of(a[0]));
+	free_on(cpus[1], 8, one[0]);
+	assert_int_equal(take_on(cpus[0], 8, 1, one), 1);
+	assert_ptr_equal(one[0], a[1]);
+	/* On to the next: */
+	free_on(cpus[0], 8, a[1]);
+	free_on(cpus[0], 8, b[1]);
+	assert_true(is_open(a[0]));
+	assert_false(is_open(b[0]));
+	check();
+	/* For a request that has no group of its own. */
+	assert_int_equal(take_on(cpus[1], 3, 1, one), 1);
+	assert_in_range(one[0] - a[0], 256, 511);
+	free_on(cpus[0], 3, one[0]);
+	free_on(cpus[0], 8, b[0]);
+	free_on(cpus[0], 8, a[0]);
+	mm_down();
+}
+
 /* All that the marks allow, by one CPU while another has a region, or from one region. */
 static void nothing_is_left(const char *options, unsigned int order)
 {
@@ -124,6 +193,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(apart),
+		cmocka_unit_test(half_freed),
 		cmocka_unit_test(all_of_it),
 	};
 

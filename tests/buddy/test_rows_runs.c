@@ -132,6 +132,7 @@ static void model(void **state)
 	for (int s = 0; s < 2; s++) {
 		shared = s != 0;
 		up();
+		zone_free_blocks(zone, 0, 0, NULL);
 		take(0, PAGES);
 		for (int round = 0; round < ROUNDS; round++) {
 			unsigned int order = dice(9);
