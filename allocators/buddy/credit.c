@@ -159,19 +159,26 @@ void zone_note_free(struct zone *zone)
 	}
 }
 
-/* free_pages has changed: brings both flags in line. */
-static inline void note_free(struct zone *zone)
+static KMEM_NOINLINE void note_change(struct zone *zone)
 {
 	unsigned long free;
 
 	zone_note_free(zone);
 	free = atomic_load(&zone->free_pages);
 	if (atomic_load(&zone->plenty)) {
-		if (KMEM_UNLIKELY(free <= zone->credit_floor))
+		if (free <= zone->credit_floor)
 			end_of_plenty(zone);
-	} else if (KMEM_UNLIKELY(free > zone->credit_again && zone->credit_max != 0)) {
+	} else if (free > zone->credit_again && zone->credit_max != 0) {
 		plenty_again(zone);
 	}
+}
+
+/* free_pages has changed: brings both flags in line, which they are as a rule. */
+static inline void note_free(struct zone *zone)
+{
+	if (KMEM_UNLIKELY(atomic_load(&zone->free_pages) <= zone->credit_floor ||
+			  !atomic_load(&zone->plenty) || atomic_load(&zone->below_low)))
+		note_change(zone);
 }
 
 static inline void set_free_pages(struct zone *zone, unsigned long pages)

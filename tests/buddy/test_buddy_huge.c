@@ -5,6 +5,7 @@
 #include "tests/os/os_faults.h"
 
 #include <fcntl.h>
+#include <sched.h>
 
 #define HUGE_BYTES ((size_t)2 << 20)
 #define MEMORY	   "memory=64M,dma=0,highmem=0,topology=flat,hugepages=always,"
@@ -202,6 +203,18 @@ static void test_modes(void **state)
 	}
 }
 
+/* Another CPU would open a huge page of its own. */
+static int stay_here(void **state)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	(void)state;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,5 +223,5 @@ int main(void)
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_modes),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, stay_here, NULL);
 }
