@@ -36,7 +36,8 @@ static void switch_threads(void);
 static unsigned int running_cpu(void);
 static void wait_for_lock(struct kmem_spinlock *l);
 
-/* Sequentially consistent, whatever is asked for. */
+/* Sequentially consistent, whatever is asked for. Each compiler takes pointers to _Atomic
+ * in its own functions only. */
 #undef atomic_load
 #undef atomic_load_explicit
 #undef atomic_store
@@ -44,24 +45,33 @@ static void wait_for_lock(struct kmem_spinlock *l);
 #undef atomic_fetch_add
 #undef atomic_exchange
 #undef atomic_compare_exchange_weak
-#define atomic_load(p)			   (switch_threads(), __atomic_load_n(p, __ATOMIC_SEQ_CST))
-#define atomic_load_explicit(p, order)	   atomic_load(p)
-#define atomic_store(p, v)		   (switch_threads(), __atomic_store_n(p, v, __ATOMIC_SEQ_CST))
-#define atomic_store_explicit(p, v, order) atomic_store(p, v)
-#define atomic_fetch_add(p, v) \
-	(switch_threads(), __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST))
-#define atomic_exchange(p, v) \
-	(switch_threads(), __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
-#define atomic_compare_exchange_weak(p, expected, to)                          \
-	(switch_threads(),                                                     \
-	 __atomic_compare_exchange_n(p, expected, to, false, __ATOMIC_SEQ_CST, \
-				     __ATOMIC_SEQ_CST))
-#define zone_free_pages(zone_) atomic_load(&(zone_)->free_pages)
-#define os_nr_cpus()	       THREADS_MAX
-#define os_cpu_id()	       running_cpu()
-#define spin_lock(l)	       wait_for_lock(l)
-#define rows_enter()	       ROWS_SHARED
-#define rows_leave(visit)      ((void)(visit))
+#define SEQ __ATOMIC_SEQ_CST
+#ifdef __clang__
+#define DO_LOAD(p)	     __c11_atomic_load(p, SEQ)
+#define DO_STORE(p, v)	     __c11_atomic_store(p, v, SEQ)
+#define DO_ADD(p, v)	     __c11_atomic_fetch_add(p, v, SEQ)
+#define DO_EXCHANGE(p, v)    __c11_atomic_exchange(p, v, SEQ)
+#define DO_SWAP(p, from, to) __c11_atomic_compare_exchange_strong(p, from, to, SEQ, SEQ)
+#else
+#define DO_LOAD(p)	     __atomic_load_n(p, SEQ)
+#define DO_STORE(p, v)	     __atomic_store_n(p, v, SEQ)
+#define DO_ADD(p, v)	     __atomic_fetch_add(p, v, SEQ)
+#define DO_EXCHANGE(p, v)    __atomic_exchange_n(p, v, SEQ)
+#define DO_SWAP(p, from, to) __atomic_compare_exchange_n(p, from, to, false, SEQ, SEQ)
+#endif
+#define atomic_load(p)				  (switch_threads(), DO_LOAD(p))
+#define atomic_load_explicit(p, order)		  atomic_load(p)
+#define atomic_store(p, v)			  (switch_threads(), DO_STORE(p, v))
+#define atomic_store_explicit(p, v, order)	  atomic_store(p, v)
+#define atomic_fetch_add(p, v)			  (switch_threads(), DO_ADD(p, v))
+#define atomic_exchange(p, v)			  (switch_threads(), DO_EXCHANGE(p, v))
+#define atomic_compare_exchange_weak(p, from, to) (switch_threads(), DO_SWAP(p, from, to))
+#define zone_free_pages(zone_)			  atomic_load(&(zone_)->free_pages)
+#define os_nr_cpus()				  THREADS_MAX
+#define os_cpu_id()				  running_cpu()
+#define spin_lock(l)				  wait_for_lock(l)
+#define rows_enter()				  ROWS_SHARED
+#define rows_leave(visit)			  ((void)(visit))
 #include "allocators/buddy/credit.c"
 
 /* --- what is shared --- */
