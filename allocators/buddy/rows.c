@@ -19,7 +19,8 @@
  * costs two locked instructions. Blocks of order 9 and 10 are bits of a region: one
  * step takes a batch of them. Free groups, to be opened or given out whole, each CPU
  * takes from a region of its own while there is one, so that two do not work on the
- * same words. (3) What was promised and not found goes back.
+ * same words; among others it looks for open ones there first. (3) What was promised and
+ * not found goes back.
  *
  * Why the lowest: long-lived pages gather in the lowest groups of a region, and those
  * further up become wholly free, to serve as huge pages or to be purged.

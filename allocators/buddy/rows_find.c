@@ -130,43 +130,63 @@ static inline void prefetch_next(const struct rows *rows, unsigned int region,
 	__builtin_prefetch(&rows->row[g * GROUP_ROWS], 1);
 }
 
-/* The open groups, the lowest first. A class adopts the one that served it last. */
+/* Those of a region. False: that is enough. */
+static bool find_in_hint(struct find *f, unsigned int type, unsigned int r,
+			 unsigned int *tries)
+{
+	struct rows *rows = rows_of(f);
+	uint64_t open = atomic_load_explicit(&rows->region[r].open[type],
+					     memory_order_relaxed);
+
+	for (; open != 0; open &= open - 1) {
+		unsigned int g = r * REGION_GROUPS + (unsigned int)__builtin_ctzll(open);
+		size_t before = f->got;
+
+		prefetch_next(rows, r, open);
+		if (!rows_has_room(rows_group_state(rows, g))) {
+			not_open(rows, type, g, f->alone);
+			continue;
+		}
+		take_from(f, g, false);
+		if (!rows_has_room(rows_group_state(rows, g)))
+			not_open(rows, type, g, f->alone);
+		else if (f->got != before)
+			adopt(rows, own_of(f), g, f->alone);
+		if (f->got == f->wanted || --*tries == 0)
+			return false;
+	}
+	return true;
+}
+
+static uint32_t own_region(const struct rows *rows)
+{
+	return atomic_load_explicit(rows_current(rows, os_cpu_id(), OWN_REGION),
+				    memory_order_relaxed);
+}
+
+/* The open groups, the lowest first; among others those of the CPU's own region before,
+ * in which nobody else is likely to be. A class adopts the one that served it last. */
 static void find_in_open(struct find *f, unsigned int type)
 {
 	struct rows *rows = rows_of(f);
 	unsigned int start = atomic_load_explicit(&rows->open_from[type],
 						  memory_order_relaxed);
 	unsigned int tries = f->order == 0 ? UINT32_MAX : OPEN_TRIES;
+	uint32_t own = f->alone ? 0 : own_region(rows);
 	bool none = true;
 
+	if (own != 0 && !find_in_hint(f, type, own - 1, &tries))
+		return;
 	for (unsigned int r = start; r < rows->nr_regions; r++) {
-		row_word *hint = &rows->region[r].open[type];
-		uint64_t open = atomic_load_explicit(hint, memory_order_relaxed);
-
-		if (open != 0 && none) {
+		if (none && atomic_load_explicit(&rows->region[r].open[type],
+						 memory_order_relaxed) != 0) {
 			none = false;
 			if (r != start)
 				atomic_store_explicit(&rows->open_from[type], r,
 						      memory_order_relaxed);
 		}
-		for (; open != 0; open &= open - 1) {
-			unsigned int g = r * REGION_GROUPS +
-					 (unsigned int)__builtin_ctzll(open);
-			size_t before = f->got;
-
-			prefetch_next(rows, r, open);
-			if (!rows_has_room(rows_group_state(rows, g))) {
-				not_open(rows, type, g, f->alone);
-				continue;
-			}
-			take_from(f, g, false);
-			if (!rows_has_room(rows_group_state(rows, g)))
-				not_open(rows, type, g, f->alone);
-			else if (f->got != before)
-				adopt(rows, own_of(f), g, f->alone);
-			if (f->got == f->wanted || --tries == 0)
-				return;
-		}
+		if (!none && !find_in_hint(f, type, r, &tries))
+			return;
 	}
 	if (none)
 		atomic_store_explicit(&rows->open_from[type], rows->nr_regions,
@@ -254,8 +274,7 @@ static KMEM_ALWAYS_INLINE void find_in_free(struct find *f,
 					    void (*take)(struct find *f, unsigned int r))
 {
 	struct rows *rows = rows_of(f);
-	uint32_t own = atomic_load_explicit(rows_current(rows, os_cpu_id(), OWN_REGION),
-					    memory_order_relaxed);
+	uint32_t own = own_region(rows);
 	unsigned int start;
 
 	if (own != 0)

@@ -9,7 +9,8 @@
 
 #define OPTIONS "dma=0,highmem=0,topology=numa:1 pu:1,min_free=1M,pcp=off,lower=rows"
 
-static unsigned int cpus[2], nr_cpus; /* on which we may run */
+static unsigned int cpus[2], nr_cpus;		     /* on which we may run */
+static enum { ANYHOW, ALONE, AMONG_OTHERS } company; /* when blocks are taken */
 
 struct job {
 	unsigned int cpu, order;
@@ -31,6 +32,13 @@ static void *take(void *arg)
 	struct job *job = arg;
 
 	stay_on(job->cpu);
+	if (company == AMONG_OTHERS)
+		rows_leave(rows_enter_shared());
+	/* Two looks of 256 entries, and one in which we might have been elsewhere. */
+	for (int i = 0; company == ALONE && i < 1024; i++)
+		rows_leave(rows_enter());
+	if (company != ANYHOW)
+		assert_int_equal(rows_gate_alone(), company == ALONE);
 	for (job->got = 0; job->got < job->n; job->got++) {
 		job->pages[job->got] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, job->order);
 		if (job->pages[job->got] == NULL)
@@ -164,6 +172,39 @@ static void half_freed(void **state)
 	mm_down();
 }
 
+/* Both regions have an open group: among others the CPU's own comes first, alone the
+ * lower one. */
+static void open_groups_of_the_own_region_first(void **state)
+{
+	struct page *blocks[2][4], *one[1];
+
+	(void)state;
+	if (nr_cpus < 2)
+		skip();
+	rows_gate_patience_max = 1;
+	for (int others = 0; others < 2; others++) {
+		mm_up("memory=512M," OPTIONS);
+		for (int c = 0; c < 2; c++)
+			assert_int_equal(take_on(cpus[c], 8, 4, blocks[c]), 4);
+		for (int c = 0; c < 2; c++) {
+			free_on(cpus[c], 8, blocks[c][1]);
+			free_on(cpus[c], 8, blocks[c][3]);
+			assert_true(is_open(blocks[c][0]));
+		}
+		assert_true(blocks[0][0] < blocks[1][0]);
+		company = others != 0 ? AMONG_OTHERS : ALONE;
+		assert_int_equal(take_on(cpus[1], 3, 1, one), 1);
+		assert_int_equal(region_of(one[0]), region_of(blocks[others][0]));
+		company = ANYHOW;
+		free_on(cpus[1], 3, one[0]);
+		for (int c = 0; c < 2; c++) {
+			free_on(cpus[c], 8, blocks[c][0]);
+			free_on(cpus[c], 8, blocks[c][2]);
+		}
+		mm_down();
+	}
+}
+
 /* All that the marks allow, by one CPU while another has a region, or from one region. */
 static void nothing_is_left(const char *options, unsigned int order)
 {
@@ -194,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(apart),
 		cmocka_unit_test(half_freed),
+		cmocka_unit_test(open_groups_of_the_own_region_first),
 		cmocka_unit_test(all_of_it),
 	};
 
