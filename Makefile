@@ -188,6 +188,9 @@ endef
 $(foreach f,$(TEST_FOLDERS),$(eval $(call test_rule,$(f))))
 .SECONDARY:
 
+# A search over coroutines whose stacks are copied, which no sanitizer could follow.
+$(O)/obj/tests/buddy/test_rows_gate_search.o: private SAN_FLAGS :=
+
 .PHONY: tests test test-%
 tests: $(TEST_BINS) ## build the tests
 

@@ -31,12 +31,16 @@
 #include "allocators/os/os_cpu.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <time.h>
 
 /*
  * Every so many entries of a CPU it is looked whether others have come meanwhile: some 50
  * us of work, against two microseconds and more of a change of mode.
  */
+#ifndef LOOK_EVERY /* a test makes it smaller, to see all there is */
 #define LOOK_EVERY 256u
+#endif
 
 /*
  * When another thread has come before so many entries (some 20 ms of nothing but them),
@@ -48,6 +52,8 @@
 unsigned int rows_gate_patience_max = 256;
 static __thread char self; /* by its address */
 
+#define SEQUENCE_NS 20000000L
+
 /* So often a CPU is alone for having come first: main, its worker, and main once more. */
 #define HEIRS_MAX 2
 
@@ -56,7 +62,8 @@ static bool ready;
 
 static struct kmem_spinlock lock; /* who changes the mode; never taken by one inside */
 /* --- under lock --- */
-static unsigned int patience, quiet_looks, heirs;
+static unsigned int patience; /* UINT_MAX: nobody is to be alone any more */
+static unsigned int quiet_looks, heirs;
 static unsigned int looked_from; /* cpu */
 static uint64_t looked_others;	 /* entries of other CPUs by then */
 static unsigned int alone_cpu;
@@ -148,14 +155,29 @@ void rows_leave(enum rows_visit visit)
 
 /* --- changing the mode; under lock --- */
 
+/*
+ * From now on every sequence sees the gate closed. A system that refuses every way to
+ * know so (a sandbox, after the start) is given longer than ten instructions last that
+ * are not preempted, as os_fork.c does; and nobody comes to be alone any more, so that
+ * only forks wait for it again.
+ */
+static void restart_sequences(void)
+{
+	struct timespec t = {.tv_nsec = SEQUENCE_NS};
+
+	if (!os_percpu_lockless() || os_restart_sequences())
+		return;
+	patience = UINT_MAX;
+	nanosleep(&t, NULL);
+}
+
 /* Nobody is inside, nor gets in, when this returns. */
 static void close_gate(void)
 {
 	uint32_t before = atomic_exchange(&rows_mode, ROWS_MODE_CLOSED);
 	uint64_t left, entered;
 
-	if (os_percpu_lockless())
-		os_restart_sequences();
+	restart_sequences();
 	if (before >= ROWS_MODE_ALONE) {
 		while (atomic_load(word_of(&alone_word, alone_cpu)) % 2 != 0)
 			sched_yield();
@@ -201,7 +223,9 @@ static void end_of_alone(bool heir)
 		close_gate();
 		entries = (atomic_load(word_of(&alone_word, alone_cpu)) - alone_since) /
 			  2;
-		if (entries >= ALONE_WORTH)
+		if (patience == UINT_MAX)
+			heir = false;
+		else if (entries >= ALONE_WORTH)
 			patience = 1;
 		else if (alone_thread != &self && patience < rows_gate_patience_max)
 			patience *= 2;
@@ -239,7 +263,10 @@ static KMEM_NOINLINE void look_around(void)
 	looked_others = others;
 	if (quiet_looks >= patience) {
 		close_gate();
-		let_be_alone(cpu);
+		if (patience != UINT_MAX)
+			let_be_alone(cpu);
+		else
+			open_to_all();
 	}
 	spin_unlock(&lock);
 }
@@ -247,7 +274,9 @@ static KMEM_NOINLINE void look_around(void)
 /* --- the way in --- */
 
 /* So often a request gives its CPU to one that is inside alone, or closes the gate. */
+#ifndef WAITS
 #define WAITS 16
+#endif
 
 /* A thread that is not registered for sequences never gets in alone. */
 static KMEM_NOINLINE void wait_at_gate(uint32_t m, bool shared, unsigned int *waits)

@@ -368,6 +368,47 @@ static unsigned long scan_second(struct shrinker *s, int nid, unsigned long nr, 
 	return nr;
 }
 
+static int refuse_barrier(int cmd)
+{
+	(void)cmd;
+	errno = EPERM;
+	return -1;
+}
+
+static int refuse_cpus(pid_t tid, size_t size, const cpu_set_t *cpus)
+{
+	(void)tid, (void)size, (void)cpus;
+	errno = EPERM;
+	return -1;
+}
+
+/* A sandbox takes away what the mode changes by: the gate opens, and stays open. */
+static void test_gate_without_barrier(void **state)
+{
+	static const struct os_hooks hooks = {.membarrier = refuse_barrier,
+					      .sched_setaffinity = refuse_cpus};
+
+	(void)state;
+	if (!os_percpu_lockless())
+		skip();
+	mm_up(ROWS);
+	os_set_hooks(&hooks);
+	rows_leave(rows_enter_shared());
+	os_set_hooks(NULL);
+	for (int i = 0; i < 4096; i++) {
+		rows_leave(rows_enter());
+		assert_false(rows_gate_alone());
+	}
+	mm_down();
+	/* The next allocator asks again. */
+	mm_up(ROWS);
+	rows_leave(rows_enter_shared());
+	for (int i = 0; i < 1000000 && !rows_gate_alone(); i++)
+		rows_leave(rows_enter());
+	assert_true(rows_gate_alone());
+	mm_down();
+}
+
 static void test_two_shrinkers(void **state)
 {
 	struct shrinker first = {.count = count_few, .scan = scan_first},
@@ -409,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_lists_are_walked),
 		cmocka_unit_test(test_rows_are_walked),
 		cmocka_unit_test(test_rows_gate),
+		cmocka_unit_test(test_gate_without_barrier),
 		cmocka_unit_test(test_two_shrinkers),
 	};
 

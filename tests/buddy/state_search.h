@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A search through all states that a few threads of real code can get into.
+ *
+ * Threads are coroutines. Whatever they do to shared words goes through functions of
+ * the test, which call search_step() before; there the next transition is chosen: a
+ * thread takes its step, a thread is moved to another CPU, a store leaves a CPU's buffer
+ * (x86: stores become visible in order, later than they are made; locked instructions
+ * wait for them). Depth first, and each state is left by every transition once: a state
+ * that has been there before is not entered again.
+ *
+ * A state is the shared memory and, for each thread, what it has read since its operation
+ * began: code that nobody else touches is a function of that. A hash of it stands for
+ * the locals. Who returns to where it was, having forgotten what it saw (a loop that
+ * waits, a restarted sequence), has its hash put back: search_forget().
+ *
+ * All states and transitions are kept: from each state one must be reachable in which
+ * every thread is done. So a thread that waits may wait for ever in one schedule, but is
+ * never lost.
+ */
+#ifndef TESTS_BUDDY_STATE_SEARCH_H
+#define TESTS_BUDDY_STATE_SEARCH_H
+
+#include "tests/buddy/state_graph.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <ucontext.h>
+
+enum {
+	SEARCH_THREADS = 3,
+	SEARCH_CPUS = 2,
+	SEARCH_STACK = 32768,
+	SEARCH_SHARED = 16,
+	SEARCH_BUFFER = 4, /* stores of a CPU that nobody else sees yet */
+};
+
+struct search_store {
+	void *at;
+	uint64_t value;
+	size_t bytes;
+};
+
+/* Of a thread, without its stack. All of it is part of the state. */
+struct search_thread {
+	uint64_t history; /* hash of what it has read */
+	uint64_t in_sequence, restart;
+	uint64_t cpu, done, line, buffered;
+	uint64_t asks_cpu; /* its next step depends on where it is */
+	uint64_t own[8];   /* the test's */
+	struct search_store buffer[SEARCH_BUFFER];
+};
+
+static struct search {
+	/* --- the state --- */
+	struct search_thread threads[SEARCH_THREADS];
+	uint64_t last_on[SEARCH_CPUS]; /* thread + 1 that ran there last */
+	uint64_t moves_left;
+	/* --- threads --- */
+	int nr_threads, running;
+	ucontext_t context[SEARCH_THREADS], scheduler;
+	char *stack[SEARCH_THREADS], *low[SEARCH_THREADS];
+	void (*program)(int self);
+	/* --- what the test says --- */
+	struct {
+		void *at;
+		size_t bytes;
+	} shared[SEARCH_SHARED];
+	size_t nr_shared;
+	bool never_restarts;   /* broken: sequences go on after they lost their CPU */
+	const char *violation; /* found */
+} search;
+
+/* Words of the state alone. */
+#define SEARCH_STATE_BYTES offsetof(struct search, nr_threads)
+
+static inline struct search_thread *search_self(void)
+{
+	return &search.threads[search.running];
+}
+
+static inline void search_violation(const char *what)
+{
+	if (search.violation == NULL)
+		search.violation = what;
+}
+
+/* The thread has learnt a value. */
+static inline void search_learn(uint64_t value)
+{
+	search_self()->history = graph_mix(search_self()->history, value);
+}
+
+static inline void search_forget(uint64_t history)
+{
+	search_self()->history = history;
+}
+
+/* --- memory --- */
+
+static inline void search_write(void *at, uint64_t value, size_t bytes)
+{
+	memcpy(at, &value, bytes); /* little endian */
+}
+
+/* The oldest store of a thread becomes visible. */
+static inline void search_flush_one(struct search_thread *t)
+{
+	search_write(t->buffer[0].at, t->buffer[0].value, t->buffer[0].bytes);
+	t->buffered--;
+	memmove(&t->buffer[0], &t->buffer[1], (SEARCH_BUFFER - 1) * sizeof(t->buffer[0]));
+	t->buffer[SEARCH_BUFFER - 1] = (struct search_store){NULL, 0, 0};
+}
+
+static inline void search_flush(struct search_thread *t)
+{
+	while (t->buffered > 0)
+		search_flush_one(t);
+}
+
+static inline void search_store_later(void *at, uint64_t value, size_t bytes)
+{
+	struct search_thread *t = search_self();
+
+	if (t->buffered == SEARCH_BUFFER)
+		search_flush_one(t);
+	t->buffer[t->buffered++] = (struct search_store){at, value, bytes};
+}
+
+/* What this thread sees there. */
+static inline uint64_t search_read(const void *at, size_t bytes)
+{
+	const struct search_thread *t = search_self();
+	uint64_t value = 0;
+
+	memcpy(&value, at, bytes);
+	for (uint64_t i = 0; i < t->buffered; i++) {
+		if (t->buffer[i].at == at)
+			value = t->buffer[i].value;
+	}
+	return value;
+}
+
+/* --- threads --- */
+
+/* Before each access to what is shared. */
+static __attribute__((noinline)) void search_step(unsigned int line)
+{
+	int self = search.running;
+	char here;
+
+	/* Room for what swapcontext() and this function keep. */
+	search.low[self] = (char *)((uintptr_t)&here - 512);
+	search.threads[self].line = line;
+	swapcontext(&search.context[self], &search.scheduler);
+	search_self()->asks_cpu = false;
+}
+
+/* Before one that depends on the CPU; in sequences all do. */
+static inline void search_step_on_cpu(unsigned int line)
+{
+	search_self()->asks_cpu = true;
+	search_step(line);
+}
+
+static inline void search_run_program(void)
+{
+	search.program(search.running);
+	search_flush(search_self());
+	search_self()->done = true;
+	search_self()->line = 0;
+	search_self()->history = 0;
+	memset(search_self()->own, 0, sizeof(search_self()->own));
+}
+
+static inline void search_take_step(int t)
+{
+	struct search_thread *self = &search.threads[t];
+
+	for (int other = 0; other < search.nr_threads; other++) {
+		struct search_thread *o = &search.threads[other];
+
+		/* It has lost the CPU to us. */
+		if (other != t && o->cpu == self->cpu &&
+		    search.last_on[self->cpu] == (uint64_t)other + 1) {
+			search_flush(o);
+			o->restart |= o->in_sequence;
+		}
+	}
+	search.last_on[self->cpu] = (uint64_t)t + 1;
+	search.running = t;
+	swapcontext(&search.scheduler, &search.context[t]);
+}
+
+static inline void search_move(int t)
+{
+	struct search_thread *self = &search.threads[t];
+
+	search_flush(self);
+	self->restart |= self->in_sequence;
+	if (search.last_on[self->cpu] == (uint64_t)t + 1)
+		search.last_on[self->cpu] = 0;
+	self->cpu = (self->cpu + 1) % SEARCH_CPUS;
+	search.moves_left--;
+}
+
+static inline void search_restart_all(void)
+{
+	for (int t = 0; t < search.nr_threads; t++) {
+		search_flush(&search.threads[t]);
+		search.threads[t].restart |= search.threads[t].in_sequence;
+	}
+}
+
+/* In a sequence, after each step: true, and it starts again. */
+static inline bool search_restarted(void)
+{
+	bool restart = search_self()->restart;
+
+	search_self()->restart = false;
+	return restart && !search.never_restarts;
+}
+
+/* --- transitions --- */
+
+enum { SEARCH_STEP, SEARCH_MOVE, SEARCH_FLUSH, SEARCH_KINDS };
+
+static inline bool search_possible(int transition)
+{
+	int t = transition / SEARCH_KINDS;
+	const struct search_thread *self = &search.threads[t];
+
+	if (self->done)
+		return false;
+	switch (transition % SEARCH_KINDS) {
+	case SEARCH_STEP: return true;
+	/* Elsewhere a move might as well come later. */
+	case SEARCH_MOVE:
+		return search.moves_left > 0 && (self->in_sequence || self->asks_cpu);
+	default: return self->buffered > 0;
+	}
+}
+
+static inline void search_do(int transition)
+{
+	int t = transition / SEARCH_KINDS;
+
+	switch (transition % SEARCH_KINDS) {
+	case SEARCH_STEP: search_take_step(t); break;
+	case SEARCH_MOVE: search_move(t); break;
+	default: search_flush_one(&search.threads[t]); break;
+	}
+}
+
+static inline bool search_all_done(void)
+{
+	for (int t = 0; t < search.nr_threads; t++) {
+		if (!search.threads[t].done)
+			return false;
+	}
+	return true;
+}
+
+/* --- the search --- */
+
+static inline uint64_t search_key(void)
+{
+	uint64_t hash = graph_hash(1, &search, SEARCH_STATE_BYTES);
+
+	for (size_t i = 0; i < search.nr_shared; i++)
+		hash = graph_hash(hash, search.shared[i].at, search.shared[i].bytes);
+	return hash != 0 ? hash : 1;
+}
+
+/* What a transition may change, as it was before. */
+struct search_frame {
+	uint32_t id;
+	int transition; /* under way; the next is tried on return */
+	size_t stack_bytes;
+	char *saved;
+};
+
+static inline size_t search_shared_bytes(void)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < search.nr_shared; i++)
+		bytes += search.shared[i].bytes;
+	return bytes;
+}
+
+static inline void copy_and_advance(char **to, const void *from, size_t bytes)
+{
+	memcpy(*to, from, bytes);
+	*to += bytes;
+}
+
+static inline void search_save(struct search_frame *f)
+{
+	int t = f->transition / SEARCH_KINDS;
+	char *top = search.stack[t] + SEARCH_STACK, *low = search.low[t], *p;
+
+	if (low < search.stack[t])
+		low = search.stack[t];
+	f->stack_bytes = f->transition % SEARCH_KINDS == SEARCH_STEP ? (size_t)(top - low)
+								     : 0;
+	free(f->saved);
+	f->saved = p = malloc(SEARCH_STATE_BYTES + search_shared_bytes() +
+			      sizeof(ucontext_t) + sizeof(low) + f->stack_bytes);
+	copy_and_advance(&p, &search, SEARCH_STATE_BYTES);
+	for (size_t i = 0; i < search.nr_shared; i++)
+		copy_and_advance(&p, search.shared[i].at, search.shared[i].bytes);
+	if (f->stack_bytes == 0)
+		return;
+	copy_and_advance(&p, &search.low[t], sizeof(low));
+	copy_and_advance(&p, &search.context[t], sizeof(ucontext_t));
+	memcpy(p, top - f->stack_bytes, f->stack_bytes);
+}
+
+static inline void take_and_advance(void *to, char **from, size_t bytes)
+{
+	memcpy(to, *from, bytes);
+	*from += bytes;
+}
+
+static inline void search_restore(const struct search_frame *f)
+{
+	int t = f->transition / SEARCH_KINDS;
+	char *p = f->saved;
+
+	take_and_advance(&search, &p, SEARCH_STATE_BYTES);
+	for (size_t i = 0; i < search.nr_shared; i++)
+		take_and_advance(search.shared[i].at, &p, search.shared[i].bytes);
+	if (f->stack_bytes == 0)
+		return;
+	take_and_advance(&search.low[t], &p, sizeof(search.low[t]));
+	take_and_advance(&search.context[t], &p, sizeof(ucontext_t));
+	memcpy(search.stack[t] + SEARCH_STACK - f->stack_bytes, p, f->stack_bytes);
+}
+
+static inline void search_start(int nr_threads, void (*program)(int self))
+{
+	search.nr_threads = nr_threads;
+	search.program = program;
+	search.violation = NULL;
+	memset(search.last_on, 0, sizeof(search.last_on));
+	for (int t = 0; t < nr_threads; t++) {
+		if (search.stack[t] == NULL)
+			search.stack[t] = malloc(SEARCH_STACK);
+		search.low[t] = search.stack[t] + SEARCH_STACK - 512;
+		getcontext(&search.context[t]);
+		search.context[t].uc_stack.ss_sp = search.stack[t];
+		search.context[t].uc_stack.ss_size = SEARCH_STACK;
+		search.context[t].uc_link = &search.scheduler;
+		makecontext(&search.context[t], search_run_program, 0);
+	}
+	graph_empty();
+}
+
+/* How a violation comes about: of each transition the thread, and the line that it is
+ * about to execute. */
+static inline void search_tell(const struct search_frame *frames, size_t depth)
+{
+	static const char *const kinds[] = {"step", "move", "flush"};
+
+	for (size_t i = 0; i < depth; i++) {
+		const struct search *before = (const void *)frames[i].saved;
+		int t = frames[i].transition / SEARCH_KINDS;
+
+		printf("#   %zu: thread %d on cpu %d: %s, line %d\n", i, t,
+		       (int)before->threads[t].cpu,
+		       kinds[frames[i].transition % SEARCH_KINDS],
+		       (int)before->threads[t].line);
+	}
+}
+
+/*
+ * Everything that nr_threads of program() can come to from the present state of
+ * search.threads and the shared memory. check() looks after each transition.
+ */
+static inline struct graph_seen search_all(int nr_threads, void (*program)(int self),
+					   void (*check)(void), bool tell)
+{
+	static struct search_frame *frames;
+	static size_t room;
+	size_t depth = 0;
+	uint32_t id;
+
+	search_start(nr_threads, program);
+	for (bool deeper = !graph_find(search_key(), search_all_done(), &id);
+	     search.violation == NULL;) {
+		struct search_frame *f;
+
+		if (deeper) {
+			if (depth == room) {
+				room = room == 0 ? 1024 : room * 2;
+				frames = realloc(frames, room * sizeof(*frames));
+			}
+			frames[depth++] = (struct search_frame){id, -1, 0, NULL};
+		}
+		f = &frames[depth - 1];
+		if (f->saved != NULL)
+			search_restore(f);
+		do {
+			f->transition++;
+		} while (f->transition < nr_threads * SEARCH_KINDS &&
+			 !search_possible(f->transition));
+		if (f->transition == nr_threads * SEARCH_KINDS) {
+			free(f->saved);
+			deeper = false;
+			if (--depth == 0)
+				break;
+			continue;
+		}
+		search_save(f);
+		search_do(f->transition);
+		check();
+		deeper = !graph_find(search_key(), search_all_done(), &id);
+		graph_add(f->id, id);
+	}
+	graph.seen.violation = search.violation;
+	if (search.violation != NULL && tell)
+		search_tell(frames, depth);
+	while (depth > 0)
+		free(frames[--depth].saved);
+	if (search.violation == NULL && !graph_nobody_lost())
+		graph.seen.violation = "somebody is lost";
+	return graph.seen;
+}
+
+static inline void search_end(void)
+{
+	for (int t = 0; t < SEARCH_THREADS; t++) {
+		free(search.stack[t]);
+		search.stack[t] = NULL;
+	}
+	graph_free();
+}
+
+#endif /* TESTS_BUDDY_STATE_SEARCH_H */
