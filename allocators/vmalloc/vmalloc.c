@@ -15,6 +15,7 @@
  *                where areas lie. vfree(), vmalloc_to_page() and find_vm_area()
  *                are one load; the kernel walks its page tables or a tree
  *   vmap_lazy.c  freed areas, still mapped: per-CPU stacks, then the pool
+ *   vmap_shrink.c  gives them back when the page allocator runs low
  *
  * Allocation. (1) A freed area of that number of pages on this CPU's stack: a
  * pop and a store. (2) The same from the pool. (3) A fresh one (vmap_alloc.c):
@@ -193,6 +194,7 @@ int vmalloc_init(const struct vmalloc_config *config)
 		goto out_tables;
 	}
 	vmap_fork_init();
+	vmap_shrink_init();
 	return 0;
 
 out_tables:
@@ -220,6 +222,7 @@ void vmalloc_exit(void)
 
 	if (vmap_layer.range_bytes == 0)
 		return;
+	vmap_shrink_exit();
 	vmap_fork_exit();
 	vmap_layer.exiting = true;
 	vmap_purge_all(true);

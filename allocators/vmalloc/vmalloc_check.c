@@ -150,7 +150,7 @@ static int check_pool(void)
 {
 	const struct vmap_pool *pool = &vmap_layer.pool;
 	const struct vmap_area *older = NULL;
-	uint64_t areas = 0, pages = 0, hashed = 0;
+	uint64_t areas = 0, pages = 0, hashed = 0, of_nodes = 0;
 
 	for (const struct vmap_area *a = pool->oldest; a != NULL;
 	     older = a, a = a->newer) {
@@ -161,13 +161,15 @@ static int check_pool(void)
 					  a->vm.addr);
 		pages += a->vm.nr_pages;
 	}
+	for (unsigned int nid = 0; nid < vmap_layer.nr_nodes; nid++)
+		of_nodes += pool->node_pages[nid];
 	for (unsigned int i = 0; i < VMAP_POOL_BUCKETS; i++)
 		for (const struct vmap_area *a = pool->bucket[i]; a != NULL;
 		     a = a->bucket_next)
 			if (++hashed > pool->areas)
 				break;
 	if (pool->newest != older || areas != pool->areas || pages != pool->pages ||
-	    hashed != areas)
+	    of_nodes != pages || hashed != areas)
 		return kmem_error(
 			-EFAULT,
 			"pool of freed areas: %llu areas of %llu pages in the list, "
@@ -210,14 +212,12 @@ static int check_stacks(void)
 	return 0;
 }
 
-int vmalloc_check(void)
+static int check_all(void)
 {
 	struct area_totals totals = {0};
 	uint64_t lazy_pages;
 	int err;
 
-	if (vmap_layer.range_bytes == 0)
-		return kmem_error(-EINVAL, "'vmalloc_check' before vmalloc_init()");
 	err = vm_range_check(&vmap_layer.ranges);
 	if (err == 0)
 		err = vmap_each_area(check_area, &totals);
@@ -247,4 +247,16 @@ int vmalloc_check(void)
 				  (unsigned long long)totals.maps,
 				  (unsigned long long)atomic_load(&vmap_layer.maps));
 	return 0;
+}
+
+int vmalloc_check(void)
+{
+	int err;
+
+	if (vmap_layer.range_bytes == 0)
+		return kmem_error(-EINVAL, "'vmalloc_check' before vmalloc_init()");
+	vmap_shrink_stop(); /* nobody else is calling, but for kswapd */
+	err = check_all();
+	vmap_shrink_go_on();
+	return err;
 }

@@ -30,6 +30,7 @@ static void lock_inner(void)
 static void child(void)
 {
 	atomic_store(&vmap_layer.releasing, 0);
+	vmap_shrink_fork_child();
 }
 
 static void unlock(void)

@@ -56,6 +56,7 @@ struct vmap_pool {
 	struct kmem_spinlock lock;
 	struct vmap_area *oldest, *newest;
 	uint64_t pages, areas;
+	uint64_t node_pages[MAX_NUMNODES];
 	uint64_t limit_pages; /* constant; 0: eager, nothing stays here */
 	struct vmap_area *bucket[VMAP_POOL_BUCKETS];
 };
@@ -145,9 +146,10 @@ void *vmap_alloc_slow(const char *caller, size_t size, size_t align, gfp_t gfp, 
 /*
  * Unmaps the areas of a chain (linked by `newer`, VMAP_GOING, owned by the
  * caller), neighbours by one call, and frees everything they hold. Areas that
- * the system refuses to unmap go to the pool, to be tried again.
+ * the system refuses to unmap go to the pool, to be tried again. Returns how many pages
+ * have gone back to the page allocator.
  */
-void vmap_release_chain(struct vmap_area *chain);
+uint64_t vmap_release_chain(struct vmap_area *chain);
 
 /* --- vmap_map.c: page tables --- */
 
@@ -171,6 +173,11 @@ void vmap_pool_put(struct vmap_area *area);
 void vmap_pool_put_back(struct vmap_area *area);
 /* Every cached area, as a chain of VMAP_GOING ones. quiescent: nobody else is calling. */
 struct vmap_area *vmap_take_all_cached(bool quiescent);
+/* A node's cached areas of nr_pages together, or a little more, as far as there are so
+ * many: a chain of VMAP_GOING ones. */
+struct vmap_area *vmap_take_cached(unsigned int nid, uint64_t nr_pages);
+/* Pages of a node's cached areas. */
+uint64_t vmap_lazy_pages(unsigned int nid);
 /* Unmaps everything cached; true when there was something. */
 bool vmap_purge_all(bool quiescent);
 /*
@@ -180,6 +187,15 @@ bool vmap_purge_all(bool quiescent);
  */
 bool vmap_make_room(bool may_wait, uint64_t releases_seen);
 uint64_t vmap_lazy_count(uint64_t *pages);
+
+/* --- vmap_shrink.c: under memory pressure --- */
+void vmap_shrink_init(void);
+void vmap_shrink_exit(void);
+/* Keeps the shrinker from taking areas; waits for one that does. */
+void vmap_shrink_stop(void);
+void vmap_shrink_go_on(void);
+/* Nobody who shrinks is in the child. */
+void vmap_shrink_fork_child(void);
 
 /* --- vmalloc_fork.c --- */
 void vmap_fork_init(void);

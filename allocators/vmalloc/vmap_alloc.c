@@ -374,11 +374,14 @@ void *vmap_alloc_slow(const char *caller, size_t size, size_t align, gfp_t gfp, 
 
 /* --- unmaking --- */
 
-static void pages_go(struct vmap_area *area)
+/* Returns how many were its own. */
+static uint64_t pages_go(struct vmap_area *area)
 {
 	withdraw(area);
-	if (area->vm.flags & VM_ALLOC)
-		free_pages_bulk(area->vm.nr_pages, area->vm.pages);
+	if (!(area->vm.flags & VM_ALLOC))
+		return 0;
+	free_pages_bulk(area->vm.nr_pages, area->vm.pages);
+	return area->vm.nr_pages;
 }
 
 /* Merge sort of a chain by address. */
@@ -427,9 +430,10 @@ static void move_group(struct vmap_area **link, struct vmap_area *first,
 	*to = first;
 }
 
-void vmap_release_chain(struct vmap_area *chain)
+uint64_t vmap_release_chain(struct vmap_area *chain)
 {
 	struct vmap_area *gone = NULL, *stuck = NULL, *next;
+	uint64_t pages = 0;
 
 	atomic_fetch_add(&vmap_layer.releasing, 1);
 	chain = sort_chain(chain);
@@ -447,7 +451,7 @@ void vmap_release_chain(struct vmap_area *chain)
 		vmap_pool_put_back(area);
 	}
 	for (struct vmap_area *area = gone; area != NULL; area = area->newer)
-		pages_go(area);
+		pages += pages_go(area);
 	give_ranges_back(gone);
 	atomic_fetch_add(&vmap_layer.releases, 1);
 	atomic_fetch_sub(&vmap_layer.releasing, 1);
@@ -455,4 +459,5 @@ void vmap_release_chain(struct vmap_area *chain)
 		next = area->newer;
 		free_descriptor(area);
 	}
+	return pages;
 }

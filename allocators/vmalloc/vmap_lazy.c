@@ -8,7 +8,8 @@
  * vmalloc() of the same size (node, zone, alignment) gets it back for the price
  * of a pop. Linux keeps freed addresses (lazy purge, 2.6.28) but never pages,
  * since the kernel can wait for no one to give pages back; here they count as
- * used until a purge, which any request that runs out brings about.
+ * used until a purge, which any request that runs out brings about, or until the page
+ * allocator asks for them (vmap_shrink.c).
  *
  * Two tiers. Small areas lie on stacks, one per CPU, node and number of pages.
  * What does not fit, or is larger, lies in the pool: a hash by key and one list
@@ -19,6 +20,7 @@
 #include "allocators/os/os_mem.h"
 #include "allocators/vmalloc/vmalloc_internal.h"
 #include <kmem/error.h>
+#include <kmem/phys.h>
 
 #include <errno.h>
 
@@ -38,6 +40,13 @@ static struct vmap_area **bucket_of(uint64_t key)
 }
 _Static_assert(VMAP_POOL_BUCKETS == 256, "bucket_of() takes the upper 8 bits");
 
+/* Of one whose pages lie on several, the first one's. */
+static unsigned int area_node(const struct vmap_area *area)
+{
+	return vmap_layer.nr_nodes == 1 ? 0
+					: (unsigned int)page_to_nid(area->vm.pages[0]);
+}
+
 static void pool_link(struct vmap_area *area)
 {
 	struct vmap_pool *pool = &vmap_layer.pool;
@@ -54,6 +63,7 @@ static void pool_link(struct vmap_area *area)
 	*(pool->newest != NULL ? &pool->newest->newer : &pool->oldest) = area;
 	pool->newest = area;
 	pool->pages += area->vm.nr_pages;
+	pool->node_pages[area_node(area)] += area->vm.nr_pages;
 	pool->areas++;
 }
 
@@ -67,6 +77,7 @@ static void pool_unlink(struct vmap_area *area)
 	*(area->older != NULL ? &area->older->newer : &pool->oldest) = area->newer;
 	*(area->newer != NULL ? &area->newer->older : &pool->newest) = area->older;
 	pool->pages -= area->vm.nr_pages;
+	pool->node_pages[area_node(area)] -= area->vm.nr_pages;
 	pool->areas--;
 }
 
@@ -164,6 +175,79 @@ struct vmap_area *vmap_take_all_cached(bool quiescent)
 	spin_unlock(&pool->lock);
 	return chain;
 }
+
+/* --- a node's --- */
+
+uint64_t vmap_lazy_pages(unsigned int nid)
+{
+	uint64_t pages;
+
+	spin_lock(&vmap_layer.pool.lock);
+	pages = vmap_layer.pool.node_pages[nid];
+	spin_unlock(&vmap_layer.pool.lock);
+	for (unsigned int nr = 1; nr <= vmap_layer.percpu_pages_max; nr++)
+		pages += (uint64_t)percpu_count(vmap_percpu(nid, nr)) * nr;
+	return pages;
+}
+
+struct taken {
+	struct vmap_area *chain;
+	uint64_t pages;
+};
+
+static void push_taken(void *entry, void *arg)
+{
+	struct vmap_area *area = entry;
+	struct taken *taken = arg;
+
+	taken->pages += area->vm.nr_pages;
+	chain_push(&taken->chain, area);
+}
+
+/* Oldest first. */
+static void take_from_pool(unsigned int nid, uint64_t nr_pages, struct taken *taken)
+{
+	struct vmap_pool *pool = &vmap_layer.pool;
+	struct vmap_area *area, *newer;
+
+	spin_lock(&pool->lock);
+	for (area = pool->oldest; area != NULL && taken->pages < nr_pages; area = newer) {
+		newer = area->newer;
+		if (area_node(area) != nid)
+			continue;
+		pool_unlink(area);
+		push_taken(area, taken);
+	}
+	spin_unlock(&pool->lock);
+}
+
+/* Another size first each time. */
+static void take_from_stacks(unsigned int nid, uint64_t nr_pages, struct taken *taken)
+{
+	static _Atomic unsigned int hand;
+	unsigned int sizes = vmap_layer.percpu_pages_max;
+
+	for (unsigned int i = 0; i < sizes && taken->pages < nr_pages; i++) {
+		unsigned int at = atomic_fetch_add_explicit(&hand, 1,
+							    memory_order_relaxed);
+		const struct percpu_stacks *stacks = vmap_percpu(nid, 1 + at % sizes);
+
+		for (unsigned int cpu = 0; cpu < os_nr_cpus() && taken->pages < nr_pages;
+		     cpu++)
+			percpu_drain_cpu(stacks, cpu, push_taken, taken);
+	}
+}
+
+struct vmap_area *vmap_take_cached(unsigned int nid, uint64_t nr_pages)
+{
+	struct taken taken = {NULL, 0};
+
+	take_from_pool(nid, nr_pages, &taken);
+	take_from_stacks(nid, nr_pages, &taken);
+	return taken.chain;
+}
+
+/* --- purges --- */
 
 /* Page arrays of large areas are areas too: they are cached when their owner goes. */
 #define PURGE_ROUNDS_MAX 4
