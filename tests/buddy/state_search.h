@@ -276,9 +276,14 @@ static inline uint64_t search_key(void)
 struct search_frame {
 	uint32_t id;
 	int transition; /* under way; the next is tried on return */
-	size_t stack_bytes;
-	char *saved;
+	size_t stack_bytes, room;
+	char *saved; /* kept for the next at this depth */
 };
+
+static struct {
+	struct search_frame *at;
+	size_t depth, room;
+} frames;
 
 static inline size_t search_shared_bytes(void)
 {
@@ -299,14 +304,20 @@ static inline void search_save(struct search_frame *f)
 {
 	int t = f->transition / SEARCH_KINDS;
 	char *top = search.stack[t] + SEARCH_STACK, *low = search.low[t], *p;
+	size_t bytes;
 
 	if (low < search.stack[t])
 		low = search.stack[t];
 	f->stack_bytes = f->transition % SEARCH_KINDS == SEARCH_STEP ? (size_t)(top - low)
 								     : 0;
-	free(f->saved);
-	f->saved = p = malloc(SEARCH_STATE_BYTES + search_shared_bytes() +
-			      sizeof(ucontext_t) + sizeof(low) + f->stack_bytes);
+	bytes = SEARCH_STATE_BYTES + search_shared_bytes() + sizeof(ucontext_t) +
+		sizeof(low) + f->stack_bytes;
+	if (f->room < bytes) {
+		free(f->saved);
+		f->saved = malloc(bytes + 256);
+		f->room = bytes + 256;
+	}
+	p = f->saved;
 	copy_and_advance(&p, &search, SEARCH_STATE_BYTES);
 	for (size_t i = 0; i < search.nr_shared; i++)
 		copy_and_advance(&p, search.shared[i].at, search.shared[i].bytes);
@@ -359,19 +370,52 @@ static inline void search_start(int nr_threads, void (*program)(int self))
 
 /* How a violation comes about: of each transition the thread, and the line that it is
  * about to execute. */
-static inline void search_tell(const struct search_frame *frames, size_t depth)
+static inline void search_tell(void)
 {
 	static const char *const kinds[] = {"step", "move", "flush"};
 
-	for (size_t i = 0; i < depth; i++) {
-		const struct search *before = (const void *)frames[i].saved;
-		int t = frames[i].transition / SEARCH_KINDS;
+	for (size_t i = 0; i < frames.depth; i++) {
+		const struct search *before = (const void *)frames.at[i].saved;
+		int t = frames.at[i].transition / SEARCH_KINDS;
 
 		printf("#   %zu: thread %d on cpu %d: %s, line %d\n", i, t,
 		       (int)before->threads[t].cpu,
-		       kinds[frames[i].transition % SEARCH_KINDS],
+		       kinds[frames.at[i].transition % SEARCH_KINDS],
 		       (int)before->threads[t].line);
 	}
+}
+
+static inline void search_push(uint32_t id)
+{
+	struct search_frame *f;
+
+	if (frames.depth == frames.room) {
+		size_t room = frames.room == 0 ? 1024 : frames.room * 2;
+
+		frames.at = realloc(frames.at, room * sizeof(*frames.at));
+		memset(frames.at + frames.room, 0,
+		       (room - frames.room) * sizeof(*frames.at));
+		frames.room = room;
+	}
+	f = &frames.at[frames.depth++];
+	f->id = id;
+	f->transition = -1;
+}
+
+/* Takes the next transition of the state on top; false: there is none. */
+static inline bool search_next(struct search_frame *f)
+{
+	if (f->transition >= 0)
+		search_restore(f);
+	do {
+		f->transition++;
+	} while (f->transition < search.nr_threads * SEARCH_KINDS &&
+		 !search_possible(f->transition));
+	if (f->transition == search.nr_threads * SEARCH_KINDS)
+		return false;
+	search_save(f);
+	search_do(f->transition);
+	return true;
 }
 
 /*
@@ -381,48 +425,27 @@ static inline void search_tell(const struct search_frame *frames, size_t depth)
 static inline struct graph_seen search_all(int nr_threads, void (*program)(int self),
 					   void (*check)(void), bool tell)
 {
-	static struct search_frame *frames;
-	static size_t room;
-	size_t depth = 0;
 	uint32_t id;
 
 	search_start(nr_threads, program);
-	for (bool deeper = !graph_find(search_key(), search_all_done(), &id);
-	     search.violation == NULL;) {
-		struct search_frame *f;
+	graph_find(search_key(), search_all_done(), &id);
+	frames.depth = 0;
+	search_push(id);
+	while (frames.depth > 0 && search.violation == NULL) {
+		uint32_t from = frames.at[frames.depth - 1].id;
 
-		if (deeper) {
-			if (depth == room) {
-				room = room == 0 ? 1024 : room * 2;
-				frames = realloc(frames, room * sizeof(*frames));
-			}
-			frames[depth++] = (struct search_frame){id, -1, 0, NULL};
-		}
-		f = &frames[depth - 1];
-		if (f->saved != NULL)
-			search_restore(f);
-		do {
-			f->transition++;
-		} while (f->transition < nr_threads * SEARCH_KINDS &&
-			 !search_possible(f->transition));
-		if (f->transition == nr_threads * SEARCH_KINDS) {
-			free(f->saved);
-			deeper = false;
-			if (--depth == 0)
-				break;
+		if (!search_next(&frames.at[frames.depth - 1])) {
+			frames.depth--;
 			continue;
 		}
-		search_save(f);
-		search_do(f->transition);
 		check();
-		deeper = !graph_find(search_key(), search_all_done(), &id);
-		graph_add(f->id, id);
+		if (!graph_find(search_key(), search_all_done(), &id))
+			search_push(id);
+		graph_add(from, id);
 	}
 	graph.seen.violation = search.violation;
 	if (search.violation != NULL && tell)
-		search_tell(frames, depth);
-	while (depth > 0)
-		free(frames[--depth].saved);
+		search_tell();
 	if (search.violation == NULL && !graph_nobody_lost())
 		graph.seen.violation = "somebody is lost";
 	return graph.seen;
@@ -434,6 +457,10 @@ static inline void search_end(void)
 		free(search.stack[t]);
 		search.stack[t] = NULL;
 	}
+	for (size_t i = 0; i < frames.room; i++)
+		free(frames.at[i].saved);
+	free(frames.at);
+	memset(&frames, 0, sizeof(frames));
 	graph_free();
 }
 

@@ -2,9 +2,12 @@
 /*
  * Soak: threads that allocate on one CPU and free on another, more of them than there are
  * CPUs and moved about all the time, so that sequences are restarted in the middle; every
- * page is stamped with its owner. KMEM_SOAK_OPS sets the number of operations (10^9 has
- * been run); as a test it does a few million.
+ * page is stamped with its owner. And the same where one thread works all the time and
+ * the others now and then, so that its CPU is alone, and not, and alone again.
+ * KMEM_SOAK_OPS sets the number of operations (10^9 has been run); as a test it does a
+ * few million.
  */
+#include "allocators/buddy/rows_internal.h"
 #include "tests/buddy/buddy_test.h"
 
 #include <pthread.h>
@@ -49,12 +52,36 @@ static void give(struct page *page, unsigned int order)
 	__free_pages(page, order);
 }
 
+/* --- one that works all the time: its threads' rests, and what it sees of the gate ---
+ */
+
+enum { BURST = 64, LOOK_EVERY = 4096 };
+static bool one_works;
+static _Atomic bool one_is_done;
+static _Atomic unsigned long ops_of_others;
+static unsigned long seen_alone, seen_shared;
+
+/* False: there is nothing more to do. */
+static bool goes_on(uint32_t self, unsigned long i)
+{
+	if (!one_works || self == 1) {
+		if (one_works && i % LOOK_EVERY == 0)
+			*(rows_gate_alone() ? &seen_alone : &seen_shared) += 1;
+		return i < ops_each;
+	}
+	if (i % BURST == 0) {
+		atomic_fetch_add(&ops_of_others, i == 0 ? 0 : BURST);
+		usleep(200 * self);
+	}
+	return !atomic_load(&one_is_done);
+}
+
 static void *work(void *arg)
 {
 	uint32_t self = (uint32_t)(uintptr_t)arg + 1;
 	uint64_t random = self * 0x9e3779b97f4a7c15u;
 
-	for (unsigned long i = 0; i < ops_each; i++) {
+	for (unsigned long i = 0; goes_on(self, i); i++) {
 		unsigned int dice, order;
 		struct page *page, *old;
 
@@ -76,6 +103,8 @@ static void *work(void *arg)
 		if (old != NULL)
 			give(old, (unsigned int)page_block_order(old));
 	}
+	if (self == 1)
+		atomic_store(&one_is_done, true);
 	pthread_barrier_wait(&worked);
 	pthread_barrier_wait(&worked);
 	return NULL;
@@ -119,7 +148,8 @@ static unsigned long soak(const char *options, unsigned long ops)
 	mm_up(options);
 	capture_bugs(true);
 	stamps = calloc(kmem_nr_frames, sizeof(*stamps));
-	ops_each = ops / NR_THREADS;
+	ops_each = one_works ? ops : ops / NR_THREADS;
+	atomic_store(&one_is_done, false);
 	atomic_store(&done, false);
 	for (uintptr_t i = 0; i < NR_THREADS; i++)
 		assert_int_equal(pthread_create(&movers[i], NULL, work, (void *)i), 0);
@@ -173,10 +203,35 @@ static void test_lists(void **state)
 	     wanted_ops() / 8);
 }
 
+static void soak_gate(bool use_rseq)
+{
+	os_cpu_force_mode(use_rseq);
+	one_works = true;
+	seen_alone = seen_shared = 0;
+	atomic_store(&ops_of_others, 0);
+	/* The mode changes as often as it can. */
+	rows_gate_patience_max = 1;
+	soak("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows,pcp=off",
+	     wanted_ops() / 8);
+	print_message("others did %lu; alone at %lu of %lu looks\n", ops_of_others,
+		      seen_alone, seen_alone + seen_shared);
+	one_works = false;
+	os_cpu_force_mode(true);
+	assert_int_not_equal(seen_alone, 0);
+}
+
+static void test_gate(void **state)
+{
+	(void)state;
+	soak_gate(true);
+	soak_gate(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_lists),
 	};
 	int failed;

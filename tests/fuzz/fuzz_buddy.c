@@ -4,6 +4,8 @@
  * pair is an operation and its argument; blocks must be disjoint and aligned,
  * misuse must be reported, and buddy_check() must hold in the end.
  */
+#include "allocators/buddy/buddy_internal.h"
+
 #include <kmem/error.h>
 #include <kmem/page_alloc.h>
 #include <kmem/phys.h>
@@ -74,6 +76,18 @@ static void misuse(uint8_t arg)
 	REQUIRE(kmem_bug_count() == before + 1);
 }
 
+/* Pages of a size that is no power of two: each is freed by itself. */
+static void take_exact(gfp_t gfp, size_t n)
+{
+	char *addr;
+
+	if (nr_blocks + n > BLOCKS_MAX)
+		return;
+	addr = alloc_pages_exact(n * PAGE_SIZE, gfp);
+	for (size_t i = 0; addr != NULL && i < n; i++)
+		take(virt_to_page(addr + i * PAGE_SIZE), 0);
+}
+
 static void step(uint8_t op, uint8_t arg)
 {
 	static const gfp_t flags[] = {GFP_KERNEL, GFP_ATOMIC, GFP_HIGHUSER, GFP_DMA};
@@ -81,7 +95,7 @@ static void step(uint8_t op, uint8_t arg)
 	unsigned int order;
 	size_t n;
 
-	switch (op % 6) {
+	switch (op % 8) {
 	case 0:
 	case 1:
 		if (nr_blocks == BLOCKS_MAX)
@@ -105,7 +119,12 @@ static void step(uint8_t op, uint8_t arg)
 			take(pages[i], 0);
 		return;
 	case 4: misuse(arg); return;
-	default: drain_all_pages(); return;
+	case 5: drain_all_pages(); return;
+	case 6: take_exact(GFP_KERNEL, 1 + arg % 100); return;
+	default:
+		if (arg < 16) /* slow, and opens the gate to all */
+			buddy_trim();
+		return;
 	}
 }
 
