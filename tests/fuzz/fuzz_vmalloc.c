@@ -4,13 +4,14 @@
  *
  * The range finder's three structures get the same requests and must agree; the
  * whole layer gets allocations of all kinds, frees in any order, second
- * mappings and purges, and must keep every block's stamps. After each input
+ * mappings, purges and reclaim, and must keep every block's stamps. After each input
  * everything is freed and every invariant walked.
  */
 #include "allocators/vmalloc/vm_range.h"
 #include <kmem/error.h>
 #include <kmem/page_alloc.h>
 #include <kmem/phys.h>
+#include <kmem/reclaim.h>
 #include <kmem/slab.h>
 #include <kmem/vmalloc.h>
 
@@ -137,6 +138,8 @@ static void fuzz_layer(const uint8_t *data, size_t size)
 			show_twice(&live[data[1] % nr_live]);
 		} else if (data[1] == 0) {
 			vm_unmap_aliases();
+		} else if (data[1] < 32) {
+			try_to_free_pages(0, GFP_KERNEL, data[2] % MAX_ORDER);
 		}
 	}
 	must(vmalloc_check() == 0, "check");
