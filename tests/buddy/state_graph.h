@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,16 @@ static struct {
 	uint8_t *final;
 	size_t slots, room_transitions;
 } graph;
+
+/* What realloc() has returned. */
+static inline void *graph_memory(void *p)
+{
+	if (p == NULL) {
+		fprintf(stderr, "# state search: no memory for more states\n");
+		abort();
+	}
+	return p;
+}
 
 static inline uint64_t graph_mix(uint64_t hash, uint64_t value)
 {
@@ -52,9 +63,9 @@ static inline void graph_grow(void)
 	size_t slots = graph.slots;
 
 	graph.slots = slots == 0 ? 1 << 16 : slots * 4;
-	graph.key = calloc(graph.slots, sizeof(*key));
-	graph.id = calloc(graph.slots, sizeof(*id));
-	graph.final = realloc(graph.final, graph.slots);
+	graph.key = graph_memory(calloc(graph.slots, sizeof(*key)));
+	graph.id = graph_memory(calloc(graph.slots, sizeof(*id)));
+	graph.final = graph_memory(realloc(graph.final, graph.slots));
 	for (size_t i = 0; i < slots; i++) {
 		size_t at = key[i] & (graph.slots - 1);
 
@@ -96,9 +107,10 @@ static inline void graph_add(uint32_t from, uint32_t to)
 		graph.room_transitions = graph.room_transitions == 0
 						 ? 1 << 16
 						 : graph.room_transitions * 2;
-		graph.from = realloc(graph.from,
-				     graph.room_transitions * sizeof(uint32_t));
-		graph.to = realloc(graph.to, graph.room_transitions * sizeof(uint32_t));
+		graph.from = graph_memory(
+			realloc(graph.from, graph.room_transitions * sizeof(uint32_t)));
+		graph.to = graph_memory(
+			realloc(graph.to, graph.room_transitions * sizeof(uint32_t)));
 	}
 	graph.from[graph.seen.transitions] = from;
 	graph.to[graph.seen.transitions++] = to;
@@ -107,9 +119,11 @@ static inline void graph_add(uint32_t from, uint32_t to)
 /* Whether from every state one can be reached in which all are done. */
 static inline bool graph_nobody_lost(void)
 {
-	uint32_t *first = calloc(graph.seen.states + 1, sizeof(*first));
-	uint32_t *before = malloc(((size_t)graph.seen.transitions + 1) * sizeof(*before));
-	uint32_t *todo = malloc(((size_t)graph.seen.states + 1) * sizeof(*todo));
+	uint32_t *first = graph_memory(calloc(graph.seen.states + 1, sizeof(*first)));
+	uint32_t *before = graph_memory(
+		malloc(((size_t)graph.seen.transitions + 1) * sizeof(*before)));
+	uint32_t *todo =
+		graph_memory(malloc(((size_t)graph.seen.states + 1) * sizeof(*todo)));
 	uint32_t n = 0, reached = 0;
 
 	/* Transitions by where they lead to. */

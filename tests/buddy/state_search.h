@@ -67,6 +67,9 @@ static struct search {
 		size_t bytes;
 	} shared[SEARCH_SHARED];
 	size_t nr_shared;
+	/* What is too far off: such states are not left, and nobody is lost there. */
+	bool (*too_far)(void);
+	uint32_t left_out;
 	bool never_restarts;   /* broken: sequences go on after they lost their CPU */
 	const char *violation; /* found */
 } search;
@@ -314,7 +317,7 @@ static inline void search_save(struct search_frame *f)
 		sizeof(low) + f->stack_bytes;
 	if (f->room < bytes) {
 		free(f->saved);
-		f->saved = malloc(bytes + 256);
+		f->saved = graph_memory(malloc(bytes + 256));
 		f->room = bytes + 256;
 	}
 	p = f->saved;
@@ -354,6 +357,7 @@ static inline void search_start(int nr_threads, void (*program)(int self))
 	search.nr_threads = nr_threads;
 	search.program = program;
 	search.violation = NULL;
+	search.left_out = 0;
 	memset(search.last_on, 0, sizeof(search.last_on));
 	for (int t = 0; t < nr_threads; t++) {
 		if (search.stack[t] == NULL)
@@ -392,7 +396,7 @@ static inline void search_push(uint32_t id)
 	if (frames.depth == frames.room) {
 		size_t room = frames.room == 0 ? 1024 : frames.room * 2;
 
-		frames.at = realloc(frames.at, room * sizeof(*frames.at));
+		frames.at = graph_memory(realloc(frames.at, room * sizeof(*frames.at)));
 		memset(frames.at + frames.room, 0,
 		       (room - frames.room) * sizeof(*frames.at));
 		frames.room = room;
@@ -426,6 +430,7 @@ static inline struct graph_seen search_all(int nr_threads, void (*program)(int s
 					   void (*check)(void), bool tell)
 {
 	uint32_t id;
+	bool far;
 
 	search_start(nr_threads, program);
 	graph_find(search_key(), search_all_done(), &id);
@@ -439,8 +444,12 @@ static inline struct graph_seen search_all(int nr_threads, void (*program)(int s
 			continue;
 		}
 		check();
-		if (!graph_find(search_key(), search_all_done(), &id))
-			search_push(id);
+		far = search.too_far();
+		if (!graph_find(search_key(), far || search_all_done(), &id)) {
+			if (!far)
+				search_push(id);
+			search.left_out += far;
+		}
 		graph_add(from, id);
 	}
 	graph.seen.violation = search.violation;
