@@ -55,7 +55,7 @@ static void give(struct page *page, unsigned int order)
 /* --- one that works all the time: its threads' rests, and what it sees of the gate ---
  */
 
-enum { BURST = 64, LOOK_EVERY = 4096 };
+enum { BURST = 64, SAMPLE_EVERY = 256 };
 static bool one_works;
 static _Atomic bool one_is_done;
 static _Atomic unsigned long ops_of_others;
@@ -65,7 +65,7 @@ static unsigned long seen_alone, seen_shared;
 static bool goes_on(uint32_t self, unsigned long i)
 {
 	if (!one_works || self == 1) {
-		if (one_works && i % LOOK_EVERY == 0)
+		if (one_works && i % SAMPLE_EVERY == 0)
 			*(rows_gate_alone() ? &seen_alone : &seen_shared) += 1;
 		return i < ops_each;
 	}
