@@ -15,11 +15,7 @@
 #include "workloads/harness/probe_fast.h"
 
 /* Mostly for libraries' thread-local storage, which lies there. Sanitizers want more. */
-#if !defined(__has_feature)
-#define __has_feature(feature_) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if KMEM_SANITIZED
 #define STACK_BYTES (4u << 20)
 #else
 #define STACK_BYTES (256u << 10)

@@ -10,14 +10,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#if !defined(OS_PERCPU_RSEQ)
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(OS_PERCPU_RSEQ) && KMEM_SANITIZED
 #define OS_PERCPU_RSEQ 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OS_PERCPU_RSEQ 0
-#endif
-#endif
 #endif
 #if !defined(OS_PERCPU_RSEQ)
 #if (defined(__x86_64__) || defined(__aarch64__)) && defined(__has_include)

@@ -36,22 +36,13 @@
 /* What malloc promises for any size that has room for it: alignof(max_align_t). */
 #define MALLOC_ALIGN ((size_t)16)
 
-/* gcc defines macros, clang answers questions. */
-#if !defined(__has_feature)
-#define __has_feature(feature_) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#else
-#define UNDER_ASAN 0
-#endif
-#if UNDER_ASAN || defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if KMEM_SANITIZED
 #define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL)
 #else
 #define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)
 #endif
 
-#if UNDER_ASAN
+#if KMEM_UNDER_ASAN
 /* gperftools keeps one object for ever; it is no leak of ours. */
 const char *__lsan_default_suppressions(void);
 KMEM_API const char *__lsan_default_suppressions(void)

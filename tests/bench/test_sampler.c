@@ -82,10 +82,7 @@ static uint64_t usage_now(void)
 }
 
 /* The thread sanitizer keeps shadows, which come and go between two readings. */
-#if !defined(__has_feature)
-#define __has_feature(feature_) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if KMEM_UNDER_TSAN
 #define SLACK_BYTES (8 * MIB)
 #else
 #define SLACK_BYTES (MIB / 4)

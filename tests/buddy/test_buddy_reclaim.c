@@ -224,7 +224,7 @@ static void test_fork(void **state)
 	pid_t child;
 
 	(void)state;
-#if defined(__SANITIZE_THREAD__)
+#if KMEM_UNDER_TSAN
 	print_message(
 		"ThreadSanitizer starts no threads in the child of a threaded program\n");
 	skip();

@@ -16,7 +16,7 @@
 
 enum { NR_THREADS = 8, TABLE = 4096 };
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define OPS_DEFAULT 400000
 #else
 #define OPS_DEFAULT 8000000

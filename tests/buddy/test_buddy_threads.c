@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define STEPS 30000
 #else
 #define STEPS 100000

@@ -396,7 +396,7 @@ static void a_free_elsewhere_opens_the_gate(void **state)
 
 /* --- the mode changes under threads --- */
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define ROUNDS 60
 #else
 #define ROUNDS 400

@@ -22,16 +22,8 @@
 
 /* ThreadSanitizer allows no new thread in the child of a process with threads: no
  * background thread in tests that fork. */
-#if defined(__SANITIZE_THREAD__)
-#define MALLOC_TEST_TSAN true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MALLOC_TEST_TSAN true
-#endif
-#endif
-#ifndef MALLOC_TEST_TSAN
-#define MALLOC_TEST_TSAN false
-#endif
+#define MALLOC_TEST_TSAN KMEM_UNDER_TSAN
+
 static char malloc_test_report[4096]; /* the last one; "": none */
 
 static inline void malloc_test_on_bug(const char *report, void *arg)

@@ -48,7 +48,7 @@ static const struct kmem_option_group groups[] = {
 };
 
 /* Every call in turn; only some where a run takes a second. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define STEP 25
 #else
 #define STEP 1

@@ -285,7 +285,7 @@ static void test_every_lock_in_lock_mode(void **state)
 static void test_under_pressure(void **state)
 {
 	(void)state;
-#if defined(__SANITIZE_THREAD__)
+#if KMEM_UNDER_TSAN
 	print_message(
 		"ThreadSanitizer starts no threads in the child of a threaded program\n");
 	skip();

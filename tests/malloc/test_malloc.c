@@ -317,7 +317,7 @@ static void test_limited_address_space(void **state)
 	int status = 0;
 
 	(void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if KMEM_SANITIZED
 	skip(); /* their shadows need the address space */
 #endif
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(limits); i++) {

@@ -242,7 +242,7 @@ static void test_threads_and_fork(void **state)
 	for (uintptr_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)(i + 1)),
 				 0);
-#if !defined(__SANITIZE_THREAD__)
+#if !KMEM_UNDER_TSAN
 	for (int i = 0; i < 5; i++) {
 		pid_t pid = fork();
 		int status;

@@ -28,7 +28,7 @@ static void see(void *p, void *arg)
 	seen->n++;
 }
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define OPS_PER_THREAD 40000
 #else
 #define OPS_PER_THREAD 600000

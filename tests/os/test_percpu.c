@@ -225,7 +225,7 @@ static void test_freed_areas_join(void **state)
 
 /* --- stress: many more threads than CPUs --- */
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define OPS_PER_THREAD 40000
 #else
 #define OPS_PER_THREAD 2000000

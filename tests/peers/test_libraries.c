@@ -271,7 +271,7 @@ static void a_users_library_is_an_allocator(void **state)
 	frees = symbol;
 	p = take(a, 100, 0);
 	memset(p, 3, 100);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !KMEM_SANITIZED
 	p = a->ops->realloc(a, p, 100, 200);
 	assert_int_equal(p[99], 3);
 	assert_int_equal(*frees, 1);

@@ -14,10 +14,7 @@
 #define STRAYS (SAMPLES / 4)
 
 /* Its bookkeeping touches fresh memory of its own at any time. */
-#if !defined(__has_feature)
-#define __has_feature(feature_) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if KMEM_UNDER_TSAN
 #define NEVER_SEEN(mask_) ((mask_) & ~(unsigned int)TAIL_FAULT)
 #else
 #define NEVER_SEEN(mask_) (mask_)

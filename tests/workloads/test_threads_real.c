@@ -163,7 +163,7 @@ static void kmem_runs_them_all(void **state)
 static void glibc_runs_them_all(void **state)
 {
 	(void)state;
-#ifdef __SANITIZE_THREAD__
+#if KMEM_UNDER_TSAN
 	skip();
 #endif
 	run_on("glibc", 34);

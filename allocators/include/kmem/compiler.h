@@ -16,6 +16,24 @@
 #define KMEM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define KMEM_CONSTRUCTOR       __attribute__((constructor))
 
+/* What sanitizers the code is built with: gcc defines macros, clang answers questions. */
+#if defined(__has_feature)
+#define KMEM_HAS_FEATURE(feature_) __has_feature(feature_)
+#else
+#define KMEM_HAS_FEATURE(feature_) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || KMEM_HAS_FEATURE(address_sanitizer)
+#define KMEM_UNDER_ASAN 1
+#else
+#define KMEM_UNDER_ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__) || KMEM_HAS_FEATURE(thread_sanitizer)
+#define KMEM_UNDER_TSAN 1
+#else
+#define KMEM_UNDER_TSAN 0
+#endif
+#define KMEM_SANITIZED (KMEM_UNDER_ASAN || KMEM_UNDER_TSAN)
+
 /* Objects written by different CPUs are kept this far apart. */
 #define KMEM_CACHELINE	       64
 #define KMEM_CACHELINE_ALIGNED __attribute__((aligned(KMEM_CACHELINE)))
