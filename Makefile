@@ -217,7 +217,7 @@ check: all ## format, layers, headers that compile alone, results against the sc
 	$(Q)CC='$(CC)' FLAGS='$(C_FLAGS) $(PC_CFLAGS)' BUILD=$(O) tools/check.sh
 
 format: ## rewrite all sources in the project's format
-	$(Q)git ls-files '*.c' '*.h' '*.cc' | xargs clang-format -i
+	$(Q)git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' | xargs clang-format -i
 
 # --- the main job ---
 .PHONY: sweep deps

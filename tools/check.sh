@@ -1,12 +1,20 @@
 #!/bin/bash
 # check.sh: the checks that need no test run: format, layers, headers that compile
-# alone, results against the schema. CC, FLAGS and BUILD come from the Makefile.
+# alone, results against the schema, the documents' references. CC, FLAGS and BUILD come
+# from the Makefile.
 set -u
+git rev-parse --is-inside-work-tree >/dev/null 2>&1 ||
+	{ echo "check: no git checkout: git says which files there are" >&2; exit 1; }
 failures=0
 complain() { echo "check: $*" >&2; failures=$((failures + 1)); }
+# Files that are there: tracked ones, and new ones that are not ignored.
+files() {
+	git ls-files --cached --others --exclude-standard "$@" | sort -u |
+		while read -r file; do [ -e "$file" ] && echo "$file"; done
+}
 
 # 1. Format.
-mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cc')
+mapfile -t sources < <(files '*.c' '*.h' '*.cc')
 if command -v clang-format >/dev/null 2>&1; then
 	unformatted=$(printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 16 clang-format --dry-run 2>&1 |
 		grep -oE '^[^:]+:[0-9]+' | cut -d: -f1 | sort -u)
@@ -60,12 +68,12 @@ export -f alone
 export CC FLAGS
 while read -r header; do
 	[ -n "$header" ] && complain "$header does not compile alone"
-done < <(git ls-files '*.h' | xargs -P "$(nproc)" -I{} bash -c 'alone {} >/dev/null || echo {}')
+done < <(files '*.h' | xargs -P "$(nproc)" -I{} bash -c 'alone {} >/dev/null || echo {}')
 printf '#include "bench/gbench_shim.h"\n' | g++ -I. -x c++ -fsyntax-only - ||
 	complain "bench/gbench_shim.h does not compile as C++"
 
 # 4. Only the shim is C++, and programs that tests run.
-for file in $(git ls-files '*.cc' '*.cpp' '*.cxx'); do
+for file in $(files '*.cc' '*.cpp' '*.cxx'); do
 	case $file in
 	bench/gbench_shim.cc | tests/*/programs/*) ;;
 	*) complain "$file: the only C++ file is bench/gbench_shim.cc" ;;
@@ -82,12 +90,15 @@ if "$python" -c 'import jsonschema' 2>/dev/null; then
 	else
 		complain "a small run failed, so no results could be checked"
 	fi
-	for file in $(git ls-files 'results/curated/*.json'); do
+	for file in $(files 'results/curated/*.json'); do
 		"$python" tools/validate.py results/schema.json "$file" || complain "$file does not match results/schema.json"
 	done
 else
 	echo "check: results not checked against the schema (package python3-jsonschema)" >&2
 fi
+
+# 6. What documents and comments name is there.
+while read -r missing; do complain "$missing"; done < <("$python" tools/check-docs.py . "$BUILD/kmembench" 2>&1)
 
 [ $failures -eq 0 ] && echo "check: all is well"
 exit $((failures != 0))
