@@ -24,7 +24,7 @@ static const char help_text[] =
 	"  -h, --help             this text\n"
 	"      --version          the version\n"
 	"\n"
-	"The exit status is the program's. Where it was not started: 2 when it cannot be\n"
+	"exit codes: the program's. Where it was not started: 2 when it cannot be\n"
 	"(not found, not executable) or the command line is wrong; 4 when the allocator is\n"
 	"not a malloc or not installed, or the program cannot be given one (statically\n"
 	"linked, set-user-ID).\n"

@@ -28,9 +28,9 @@ static const char help_text[] =
 	"are taken together by quarters of octaves; lifetimes, counted in allocations of the\n"
 	"whole program, by octaves.\n"
 	"\n"
-	"Exit codes: 0 when the model was written; 2 when it could not be.\n"
+	"exit codes: 0 when the model was written; 2 when it could not be\n"
 	"\n"
-	"example:\n"
+	"examples:\n"
 	"  kmembench record -o git.trace -- git log --stat\n"
 	"  kmembench fit git.trace -o git.model\n"
 	"  kmembench run -a glibc,jemalloc -w empirical --param model=git.model -t 1,2,4\n";

@@ -16,7 +16,7 @@
 #include "bench/results.h"
 
 static const char help[] =
-	"usage: kmembench hgrm [OPTION]... RESULT...\n"
+	"usage: kmembench hgrm [OPTIONS] RESULT...\n"
 	"\n"
 	"Writes latency histograms as HdrHistogram's percentile text (.hgrm), values in ns:\n"
 	"one for each cell, allocator and operation (alloc, free, and series of a workload's\n"
@@ -29,10 +29,10 @@ static const char help[] =
 	"  -h, --help             this text\n"
 	"      --version          the version\n"
 	"\n"
-	"Exit codes: 0 done, 2 usage, unreadable results, nothing found, or a file that\n"
-	"cannot be written.\n"
+	"exit codes: 0 done, 2 usage, unreadable results, nothing found, or a file that\n"
+	"cannot be written\n"
 	"\n"
-	"Examples:\n"
+	"examples:\n"
 	"  kmembench hgrm -a jemalloc -w wset result.json > jemalloc.hgrm\n"
 	"  kmembench hgrm result.json -o percentiles\n";
 

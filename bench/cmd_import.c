@@ -33,7 +33,7 @@ static const char help_text[] =
 	"threads as exactly as the recorder does: an address that is given out again\n"
 	"before its free is read is taken for freed there, and counted.\n"
 	"\n"
-	"Exit codes: 0 when the trace was written; 2 when the log cannot be read: a line\n"
+	"exit codes: 0 when the trace was written; 2 when the log cannot be read: a line\n"
 	"that is bad is named by its number.\n"
 	"\n"
 	"examples:\n"

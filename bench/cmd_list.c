@@ -11,11 +11,10 @@
 #include <kmem/error.h>
 
 static const char help_text[] =
+	"usage: kmembench list [allocators|workloads|metrics] [OPTIONS]\n"
+	"       kmembench list options NAME [OPTIONS]\n"
+	"\n"
 	"Lists allocators, workloads, their options, and the metrics of results.\n"
-	"\n"
-	"usage: kmembench list [allocators|workloads|metrics] [--json]\n"
-	"       kmembench list options NAME [--json]\n"
-	"\n"
 	"Without an argument: all allocators and workloads. NAME is an allocator or a\n"
 	"workload; its options are written 'NAME:option=value,...' after -a, and given\n"
 	"with '--param option=value' for a workload.\n"
@@ -25,6 +24,9 @@ static const char help_text[] =
 	"      --json               print JSON\n"
 	"      --library NAME=PATH  add a malloc-compatible library as an allocator\n"
 	"  -h, --help               this text\n"
+	"      --version            the version\n"
+	"\n"
+	"exit codes: 0 done, 2 usage\n"
 	"\n"
 	"examples:\n"
 	"  kmembench list\n"

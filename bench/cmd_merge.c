@@ -26,7 +26,7 @@ static const char help_text[] =
 	"The joined file is complete when each shard 1..N is there and complete; otherwise a\n"
 	"warning names what is missing, and the file says \"complete\": false.\n"
 	"\n"
-	"Exit codes: 0 done, 2 usage, unlike or damaged files.\n"
+	"exit codes: 0 done, 2 usage, unlike or damaged files\n"
 	"\n"
 	"examples:\n"
 	"  kmembench sweep --seed 7 --shard 1/2 -o one\n"

@@ -11,7 +11,7 @@
 #include "bench/plot.h"
 
 static const char help[] =
-	"usage: kmembench plot [OPTION]... RESULT...\n"
+	"usage: kmembench plot [OPTIONS] RESULT...\n"
 	"\n"
 	"Draws all plots that the results support, and names each file it writes and each\n"
 	"plot it leaves out. Files of one run (shards) are drawn together; where two files\n"
@@ -40,9 +40,9 @@ static const char help[] =
 	"\n"
 	"Needs gnuplot (package gnuplot-nox).\n"
 	"\n"
-	"Exit codes: 0 done, 2 usage or unreadable results, 4 gnuplot is missing or failed.\n"
+	"exit codes: 0 done, 2 usage or unreadable results, 4 gnuplot is missing or failed\n"
 	"\n"
-	"Examples:\n"
+	"examples:\n"
 	"  kmembench plot result.json\n"
 	"  kmembench plot before.json after.json -o pictures --format svg\n";
 

@@ -26,7 +26,7 @@ static const char help_text[] =
 	"  -h, --help      this text; 'kmembench run --help' has the options\n"
 	"      --version   the version\n"
 	"\n"
-	"Exit codes are those of 'kmembench run'; 2 also for a trace that cannot be used.\n"
+	"exit codes: those of 'kmembench run'; 2 also for a trace that cannot be used\n"
 	"\n"
 	"examples:\n"
 	"  kmembench replay sqlite.trace -a glibc,jemalloc,mimalloc\n"

@@ -11,7 +11,7 @@
 #include "bench/report.h"
 
 static const char help[] =
-	"usage: kmembench report [OPTION]... RESULT...\n"
+	"usage: kmembench report [OPTIONS] RESULT...\n"
 	"\n"
 	"Writes one self-contained HTML page: summary with geometric means and the fastest of\n"
 	"each row, all plots, tables of all cells, failures, machine, method. It loads nothing\n"
@@ -22,9 +22,9 @@ static const char help[] =
 	"  -h, --help          this text\n"
 	"      --version       the version\n"
 	"\n"
-	"Exit codes: 0 done, 2 usage, unreadable results or a page that cannot be written.\n"
+	"exit codes: 0 done, 2 usage, unreadable results or a page that cannot be written\n"
 	"\n"
-	"Examples:\n"
+	"examples:\n"
 	"  kmembench report result.json -o result.html\n"
 	"  kmembench report before.json after.json\n";
 

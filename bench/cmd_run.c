@@ -50,13 +50,15 @@ static const char help[] =
 	"      --resume           go on with an interrupted run into the same FILE\n"
 	"      --json             print the results as JSON instead of a table\n"
 	"  -q, --quiet            no progress\n"
-	"  -n, --dry-run          show the cells and the time they take, run nothing\n\n"
+	"  -n, --dry-run          show the cells and the time they take, run nothing\n"
+	"  -h, --help             this text\n"
+	"      --version          the version\n\n"
+	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 nothing that was named is here\n\n"
 	"examples:\n"
 	"  kmembench run -a slab,glibc,jemalloc -w pair -s 64 -t 2 -o r.json\n"
 	"  kmembench run -a slab,slab:percpu=off -w wset -t 1,2\n"
 	"  kmembench run --library mine=./libmine.so -a mine,glibc -w larson\n"
-	"  kmembench run -a slab -w pair --icount --method plain --reps 1 -o count.json\n"
-	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 nothing that was named is here\n";
+	"  kmembench run -a slab -w pair --icount --method plain --reps 1 -o count.json\n";
 
 enum { OPT_RESUME = OPT_FIRST_OWN, OPT_ICOUNT, OPT_JSON };
 

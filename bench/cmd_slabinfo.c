@@ -28,15 +28,17 @@ static const char help[] =
 	"      --time S           about how long the workload runs (0.2)\n"
 	"      --timeout S        a process that has worked longer is killed (60)\n"
 	"      --seed N           seed of all random draws (from the clock)\n"
-	"  -q, --quiet            nothing on standard error but errors\n\n"
+	"  -q, --quiet            nothing on standard error but errors\n"
+	"  -h, --help             this text\n"
+	"      --version          the version\n\n"
 	"active_objs are the objects in the workload's hands; num_objs less those are free, on\n"
 	"slabs or on the arrays of CPUs and nodes (Linux counts the latter as active). Blocks\n"
 	"larger than the largest cache, and mappings, are in no cache.\n\n"
+	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 the allocator has no slab caches\n\n"
 	"examples:\n"
 	"  kmembench slabinfo\n"
 	"  kmembench slabinfo -a kmem -w larson -t 2\n"
-	"  kmembench slabinfo -a slab:colour=off -w pair -s 100\n"
-	"exit codes: 0 done, 2 usage, 3 a cell failed, 4 the allocator has no slab caches\n";
+	"  kmembench slabinfo -a slab:colour=off -w pair -s 100\n";
 
 static const struct option long_options[] = {
 	RUN_GRID_OPTIONS,

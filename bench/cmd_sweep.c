@@ -39,7 +39,9 @@ static const char help[] =
 	"      --reps N, --precision PCT, --baseline NAME, --method METHOD, --time S,\n"
 	"      --slice-time S, --latency-time S, --memory-time S, --ops N, --layout LAYOUT,\n"
 	"      --timeout S, --seed N, --library NAME=PATH\n"
-	"                         as for 'kmembench run'; they override the job file\n\n"
+	"                         as for 'kmembench run'; they override the job file\n"
+	"  -h, --help             this text\n"
+	"      --version          the version\n\n"
 	"A job file is INI: [global] settings and one section per grid; lists make a grid.\n\n"
 	"  [global]\n"
 	"  precision_pct = 1          ; or reps = 10, a fixed number of blocks\n"
@@ -55,10 +57,10 @@ static const char help[] =
 	"Other keys: touch, check and any parameter of the section's workloads; in [global]\n"
 	"also method, layout, seed, time_s, slice_time_s, latency_time_s, memory_time_s,\n"
 	"timeout_s and ops. Lists may go on in indented lines.\n\n"
+	"exit codes: 0 done, 2 usage, 3 a cell failed or the sweep was interrupted\n\n"
 	"examples:\n"
 	"  kmembench sweep\n"
-	"  kmembench sweep nightly.ini -o results/nightly\n"
-	"exit codes: 0 done, 2 usage, 3 a cell failed or the sweep was interrupted\n";
+	"  kmembench sweep nightly.ini -o results/nightly\n";
 
 enum { OPT_RESUME = OPT_FIRST_OWN, OPT_SHARD, OPT_NO_PLOTS, OPT_PRINT_JOB };
 

@@ -8,15 +8,18 @@
 #include <kmem/error.h>
 
 static const char help_text[] =
+	"usage: kmembench topology [OPTIONS]\n"
+	"\n"
 	"Shows NUMA nodes with their memory, CPUs and distances, caches, and the CPUs on\n"
 	"which worker threads are put, as hwloc sees them.\n"
-	"\n"
-	"usage: kmembench topology [--topology SPEC|FILE.xml] [--json]\n"
 	"\n"
 	"      --topology SPEC      a synthetic hwloc description, or a file that lstopo(1)\n"
 	"                           wrote (ends in .xml), in place of this machine\n"
 	"      --json               print JSON\n"
 	"  -h, --help               this text\n"
+	"      --version            the version\n"
+	"\n"
+	"exit codes: 0 done, 2 usage, or a description that hwloc does not take\n"
 	"\n"
 	"examples:\n"
 	"  kmembench topology\n"

@@ -59,9 +59,10 @@ static void print_help(FILE *out)
 			fprintf(out, "  %-9s %s\n", commands[i].name,
 				commands[i].summary);
 	}
-	fputs("\n'kmembench COMMAND --help' explains a command; --version prints the version.\n"
-	      "Exit codes: 0 done, 1 regression found, 2 usage, 3 a cell failed, 4 not\n"
-	      "supported here, 5 too noisy to say.\n",
+	fputs("\n'kmembench COMMAND --help', or 'kmembench help COMMAND', explains a command;\n"
+	      "'kmembench --version' prints the version.\n\n"
+	      "exit codes: 0 done, 1 regression found, 2 usage, 3 a cell failed, 4 not\n"
+	      "supported here, 5 too noisy to say\n",
 	      out);
 }
 
