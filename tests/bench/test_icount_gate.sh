@@ -4,25 +4,12 @@
 # baseline is stored once; a change that adds an instruction is found, the same source
 # passes. This is also the ready example: gate() is all that a project needs. TAP.
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
-build=$(realpath "${BUILD:-build}")
-kmembench=$build/kmembench
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-number=0 failures=0
+. "$(dirname "$0")/tap.sh"
 
-if ! command -v valgrind >/dev/null || [ ! -x "$kmembench" ]; then
-	echo "1..1"
-	echo "ok 1 - instruction-count gate # SKIP needs valgrind and the built program"
-	exit 0
-fi
+command -v valgrind >/dev/null && [ -x "$kmembench" ] ||
+	skip_all "instruction-count gate" "needs valgrind and the built program"
 case $build in
-*address* | *thread*)
-	echo "1..1"
-	echo "ok 1 - instruction-count gate # SKIP valgrind cannot run sanitizers' programs"
-	exit 0
-	;;
+*address* | *thread*) skip_all "instruction-count gate" "valgrind cannot run sanitizers' programs" ;;
 esac
 
 # count LIBRARY RESULT: counts the instructions of some workloads. One block suffices,
@@ -38,25 +25,6 @@ gate() {
 		--metric instructions_per_op --fail-above 0.5 --force "$2" new.json
 }
 
-ok() {
-	local text=$1 out
-	shift
-	number=$((number + 1))
-	if out=$("$@" 2>&1); then
-		echo "ok $number - $text"
-	else
-		failures=$((failures + 1))
-		echo "not ok $number - $text"
-		printf '%s\n' "failed: $*" "$out" | sed 's/^/# /'
-	fi
-}
-exits() {
-	local want=$1 got
-	shift
-	"$@"
-	got=$?
-	[ $got -eq "$want" ] || { echo "exit status $got, not $want"; return 1; }
-}
 # The counts themselves, in the order of the file.
 counts() { grep -o '"instructions_per_op": *[0-9.e+-]*' "$1"; }
 same_counts() { [ -n "$(counts "$1")" ] && [ "$(counts "$1")" = "$(counts "$2")" ]; }
@@ -79,5 +47,4 @@ ok "without valgrind it says what to install" \
 ok "and the exit status says that it is not supported" \
 	exits 4 env PATH=/nowhere "$kmembench" run -a glibc -w pair --icount
 
-echo "1..$number"
-[ $failures -eq 0 ]
+finish

@@ -2,37 +2,9 @@
 # SPDX-License-Identifier: MIT
 # record, replay and exec from the outside, on programs whose allocations are known. TAP.
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
-build=$(realpath "${BUILD:-build}")
-kmembench=$build/kmembench
+. "$(dirname "$0")/tap.sh"
 recorder=libkmembench-record.so
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-number=0 failures=0
 
-# ok DESCRIPTION COMMAND...: one test; the command's output is shown when it fails.
-ok() {
-	local text=$1 out
-	shift
-	number=$((number + 1))
-	if out=$("$@" 2>&1); then
-		echo "ok $number - $text"
-	else
-		failures=$((failures + 1))
-		echo "not ok $number - $text"
-		printf '%s\n' "failed: $*" "$out" | sed 's/^/# /'
-	fi
-}
-skip() { number=$((number + 1)); echo "ok $number - $1 # SKIP $2"; }
-# exits STATUS COMMAND...: output goes to ./out and ./err
-exits() {
-	local want=$1 got
-	shift
-	"$@" >out 2>err
-	got=$?
-	[ $got -eq "$want" ] || { echo "exit status $got, not $want"; cat out err; return 1; }
-}
 # The recorder's cost is measured where that is tested.
 record() { "$kmembench" record --no-cost "$@"; }
 counts() { python3 "$here/programs/trace_counts.py" "$1" >counts; }
@@ -258,5 +230,4 @@ for name in jemalloc mimalloc tcmalloc; do
 	fi
 done
 
-echo "1..$number"
-[ $failures -eq 0 ]
+finish

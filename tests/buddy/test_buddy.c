@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The calls one by one: orders, splitting and merging, flags, references, bulk, trim. */
 #include "tests/buddy/buddy_test.h"
+#include "tests/os/cpu_modes.h"
 
 #define SMALL "memory=32M,dma=0,highmem=0,topology=numa:1 pu:1,min_free=128K"
 
@@ -292,35 +293,18 @@ static void test_private_backing(void **state)
 	mm_down();
 }
 
-static int locks(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
-}
-
-static int rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
-
-#define IN_BOTH_MODES(test_) \
-	cmocka_unit_test_setup(test_, rseq), cmocka_unit_test_setup(test_, locks)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split_and_merge),
 		cmocka_unit_test(test_smallest_fitting_block_is_taken),
-		IN_BOTH_MODES(test_every_order),
+		BOTH_MODES(test_every_order),
 		cmocka_unit_test(test_by_address),
 		cmocka_unit_test(test_zeroed_highmem),
 		cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_references),
-		IN_BOTH_MODES(test_bulk),
-		IN_BOTH_MODES(test_drain),
+		BOTH_MODES(test_bulk),
+		BOTH_MODES(test_drain),
 		cmocka_unit_test(test_cold_pages_leave_the_lists_alone),
 		cmocka_unit_test(test_gfp_check),
 		cmocka_unit_test(test_trim),

@@ -5,6 +5,7 @@
  * zone asked for, the counts must agree, and in the end everything is whole again.
  */
 #include "tests/buddy/buddy_test.h"
+#include "tests/os/cpu_modes.h"
 
 struct block {
 	struct page *page;
@@ -181,25 +182,10 @@ static void test_model(void **state)
 	}
 }
 
-static int locks(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
-}
-
-static int rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_model, rseq),
-		cmocka_unit_test_setup(test_model, locks),
+		BOTH_MODES(test_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,32 +4,16 @@
  * CPUs and moved about all the time, so that sequences are restarted in the middle; every
  * page is stamped with its owner. And the same where one thread works all the time and
  * the others now and then, so that its CPU is alone, and not, and alone again.
- * KMEM_SOAK_OPS sets the number of operations (10^9 has been run); as a test it does a
- * few million.
  */
 #include "allocators/buddy/rows_internal.h"
 #include "tests/buddy/buddy_test.h"
+#include "tests/os/soak.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <unistd.h>
-
-enum { NR_THREADS = 8, TABLE = 4096 };
-
-#if KMEM_SANITIZED
-#define OPS_DEFAULT 400000
-#else
-#define OPS_DEFAULT 8000000
-#endif
+enum { TABLE = 4096 };
 
 static _Atomic(struct page *) table[TABLE];
 static _Atomic unsigned long wrong;
-static _Atomic bool done;
 static uint32_t *stamps; /* by pfn: who holds it, 0: nobody */
-static unsigned long ops_each;
-
-static pthread_t movers[NR_THREADS];
-static pthread_barrier_t worked;
 
 static void take(struct page *page, unsigned int order, uint32_t owner)
 {
@@ -62,26 +46,25 @@ static _Atomic unsigned long ops_of_others;
 static unsigned long seen_alone, seen_shared;
 
 /* False: there is nothing more to do. */
-static bool goes_on(uint32_t self, unsigned long i)
+static bool goes_on(uint64_t self, unsigned long i, unsigned long ops)
 {
 	if (!one_works || self == 1) {
 		if (one_works && i % SAMPLE_EVERY == 0)
 			*(rows_gate_alone() ? &seen_alone : &seen_shared) += 1;
-		return i < ops_each;
+		return i < ops;
 	}
 	if (i % BURST == 0) {
 		atomic_fetch_add(&ops_of_others, i == 0 ? 0 : BURST);
-		usleep(200 * self);
+		usleep((useconds_t)(200 * self));
 	}
 	return !atomic_load(&one_is_done);
 }
 
-static void *work(void *arg)
+static void work(uint64_t self, unsigned long ops)
 {
-	uint32_t self = (uint32_t)(uintptr_t)arg + 1;
 	uint64_t random = self * 0x9e3779b97f4a7c15u;
 
-	for (unsigned long i = 0; goes_on(self, i); i++) {
+	for (unsigned long i = 0; goes_on(self, i, ops); i++) {
 		unsigned int dice, order;
 		struct page *page, *old;
 
@@ -92,7 +75,7 @@ static void *work(void *arg)
 					: 0;
 		page = alloc_pages(GFP_NOWAIT, order);
 		if (page != NULL)
-			take(page, order, self);
+			take(page, order, (uint32_t)self);
 		if (dice % 8 < 5) { /* by the same thread, at once */
 			if (page != NULL)
 				give(page, order);
@@ -105,62 +88,29 @@ static void *work(void *arg)
 	}
 	if (self == 1)
 		atomic_store(&one_is_done, true);
-	pthread_barrier_wait(&worked);
-	pthread_barrier_wait(&worked);
-	return NULL;
 }
 
-/* Pins threads now here, now there, and interrupts whatever sequence is under way. */
-static void *move(void *arg)
+static void disturb(unsigned int round)
 {
-	unsigned int round = 0, cpus = os_nr_cpus();
-
-	(void)arg;
-	while (!atomic_load(&done)) {
-		cpu_set_t set;
-
-		CPU_ZERO(&set);
-		CPU_SET(round / NR_THREADS % cpus, &set);
-		pthread_setaffinity_np(movers[round % NR_THREADS], sizeof(set), &set);
-		round++;
-		if (os_percpu_lockless())
-			os_restart_sequences();
-		if (round % 64 == 0)
-			drain_all_pages();
-		usleep(100);
-	}
-	return NULL;
-}
-
-static unsigned long wanted_ops(void)
-{
-	const char *text = getenv("KMEM_SOAK_OPS");
-
-	return text != NULL ? strtoul(text, NULL, 10) : OPS_DEFAULT;
+	if (round % 64 == 0)
+		drain_all_pages();
 }
 
 /* Returns how many sequences were restarted. */
-static unsigned long soak(const char *options, unsigned long ops)
+static unsigned long run(const char *options, unsigned long ops)
 {
-	uint64_t aborts = atomic_load(&os_percpu_aborts);
-	pthread_t mover;
+	struct soak soak = {
+		.work = work,
+		.disturb = disturb,
+		.ops_each = one_works ? ops : ops / SOAK_THREADS,
+	};
+	unsigned long aborts;
 
 	mm_up(options);
 	capture_bugs(true);
 	stamps = calloc(kmem_nr_frames, sizeof(*stamps));
-	ops_each = one_works ? ops : ops / NR_THREADS;
 	atomic_store(&one_is_done, false);
-	atomic_store(&done, false);
-	for (uintptr_t i = 0; i < NR_THREADS; i++)
-		assert_int_equal(pthread_create(&movers[i], NULL, work, (void *)i), 0);
-	assert_int_equal(pthread_create(&mover, NULL, move, NULL), 0);
-	/* Threads end only when nobody moves them any more. */
-	pthread_barrier_wait(&worked);
-	atomic_store(&done, true);
-	pthread_join(mover, NULL);
-	pthread_barrier_wait(&worked);
-	for (int i = 0; i < NR_THREADS; i++)
-		pthread_join(movers[i], NULL);
+	aborts = soak_run(&soak);
 	for (int i = 0; i < TABLE; i++) {
 		struct page *page = atomic_exchange(&table[i], NULL);
 
@@ -174,10 +124,8 @@ static unsigned long soak(const char *options, unsigned long ops)
 	capture_bugs(false);
 	free(stamps);
 	mm_down();
-	aborts = atomic_load(&os_percpu_aborts) - aborts;
-	print_message("%lu operations, %lu sequences restarted\n", ops,
-		      (unsigned long)aborts);
-	return (unsigned long)aborts;
+	print_message("%lu operations, %lu sequences restarted\n", ops, aborts);
+	return aborts;
 }
 
 static void test_rows(void **state)
@@ -187,9 +135,9 @@ static void test_rows(void **state)
 	(void)state;
 	/* Without restarts nothing has been shown; a busy machine may bring few. */
 	for (int round = 0; round < 20 && aborts == 0; round++) {
-		aborts = soak(
-			"memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows",
-			wanted_ops());
+		aborts =
+			run("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows",
+			    soak_ops());
 		if (!os_percpu_lockless())
 			return;
 	}
@@ -199,8 +147,8 @@ static void test_rows(void **state)
 static void test_lists(void **state)
 {
 	(void)state;
-	soak("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=lists",
-	     wanted_ops() / 8);
+	run("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=lists",
+	    soak_ops() / 8);
 }
 
 static void soak_gate(bool use_rseq)
@@ -211,8 +159,8 @@ static void soak_gate(bool use_rseq)
 	atomic_store(&ops_of_others, 0);
 	/* The mode changes as often as it can. */
 	rows_gate_patience_max = 1;
-	soak("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows,pcp=off",
-	     wanted_ops() / 8);
+	run("memory=256M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows,pcp=off",
+	    soak_ops() / 8);
 	print_message("others did %lu; alone at %lu of %lu looks\n", ops_of_others,
 		      seen_alone, seen_alone + seen_shared);
 	one_works = false;
@@ -234,10 +182,6 @@ int main(void)
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_lists),
 	};
-	int failed;
 
-	pthread_barrier_init(&worked, NULL, NR_THREADS + 1);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	pthread_barrier_destroy(&worked);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

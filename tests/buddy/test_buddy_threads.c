@@ -4,6 +4,7 @@
  * table and frees what it finds there, while one keeps draining the lists.
  */
 #include "tests/buddy/buddy_test.h"
+#include "tests/os/cpu_modes.h"
 
 #include <pthread.h>
 
@@ -182,29 +183,15 @@ static void test_lists_with_locks(void **state)
 	mm_down();
 }
 
-static int locks(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
-}
-
-static int rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_plenty, rseq),
-		cmocka_unit_test_setup(test_scarce, rseq),
-		cmocka_unit_test_setup(test_plenty, locks),
-		cmocka_unit_test_setup(test_scarce, locks),
-		cmocka_unit_test_setup(test_lists_with_locks, locks),
-		cmocka_unit_test_setup(test_free_areas, rseq),
+		cmocka_unit_test_setup(test_plenty, use_rseq),
+		cmocka_unit_test_setup(test_scarce, use_rseq),
+		cmocka_unit_test_setup(test_plenty, use_locks),
+		cmocka_unit_test_setup(test_scarce, use_locks),
+		cmocka_unit_test_setup(test_lists_with_locks, use_locks),
+		cmocka_unit_test_setup(test_free_areas, use_rseq),
 		cmocka_unit_test(test_without_lists),
 	};
 

@@ -8,12 +8,9 @@
  * everything is freed and every invariant walked.
  */
 #include "allocators/vmalloc/vm_range.h"
+#include "tests/vmalloc/stack_config.h"
 #include <kmem/error.h>
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
 #include <kmem/reclaim.h>
-#include <kmem/slab.h>
-#include <kmem/vmalloc.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,21 +18,6 @@
 
 #define LIVE_MAX    64u
 #define RANGE_PAGES 1024u
-
-struct fuzz_config {
-	struct phys_config phys;
-	struct buddy_config buddy;
-	struct slab_config slab;
-	struct vmalloc_config vmalloc;
-};
-
-static const struct kmem_option_group groups[] = {
-	{phys_options, offsetof(struct fuzz_config, phys)},
-	{buddy_options, offsetof(struct fuzz_config, buddy)},
-	{slab_options, offsetof(struct fuzz_config, slab)},
-	{vmalloc_options, offsetof(struct fuzz_config, vmalloc)},
-	{NULL, 0},
-};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,11 +31,12 @@ static void must(bool condition, const char *what)
 
 static void bring_up(void)
 {
-	static struct fuzz_config config;
+	static struct stack_config config;
 
-	must(kmem_options_defaults(groups, &config) == 0, "defaults");
+	must(kmem_options_defaults(stack_groups, &config) == 0, "defaults");
 	must(kmem_options_parse(
-		     groups, "memory=32M,dma=4M,highmem=8M,range_bytes=64M,lazy_bytes=4M",
+		     stack_groups,
+		     "memory=32M,dma=4M,highmem=8M,range_bytes=64M,lazy_bytes=4M",
 		     &config) == 0,
 	     "options");
 	config.buddy.kswapd = false; /* the walkers want silence */

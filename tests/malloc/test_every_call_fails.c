@@ -16,36 +16,18 @@
 #include <kmem/error.h>
 #include <kmem/malloc.h>
 #include <kmem/mempool.h>
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
 #include <kmem/reclaim.h>
-#include <kmem/slab.h>
-#include <kmem/vmalloc.h>
 
 #include "allocators/buddy/buddy_internal.h"
 #include "allocators/buddy/reclaim_internal.h"
 #include "allocators/os/os_cpu.h"
 #include "allocators/slab/slab_internal.h"
 #include "tests/os/os_faults.h"
+#include "tests/vmalloc/stack_config.h"
 
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
-
-struct config {
-	struct phys_config phys;
-	struct buddy_config buddy;
-	struct slab_config slab;
-	struct vmalloc_config vmalloc;
-};
-
-static const struct kmem_option_group groups[] = {
-	{phys_options, offsetof(struct config, phys)},
-	{buddy_options, offsetof(struct config, buddy)},
-	{slab_options, offsetof(struct config, slab)},
-	{vmalloc_options, offsetof(struct config, vmalloc)},
-	{NULL, 0},
-};
 
 /* Every call in turn; only some where a run takes a second. */
 #if KMEM_SANITIZED
@@ -54,7 +36,7 @@ static const struct kmem_option_group groups[] = {
 #define STEP 1
 #endif
 
-static struct config config;
+static struct stack_config config;
 static bool with_vmalloc;
 
 /* 0, or how far it came; a text says why. */
@@ -239,8 +221,8 @@ static void run(const char *options, bool vmalloc_too, bool pressure)
 {
 	static const int errors[] = {ENOMEM, EINVAL, EPERM};
 
-	assert_int_equal(kmem_options_defaults(groups, &config), 0);
-	assert_int_equal(kmem_options_parse(groups, options, &config), 0);
+	assert_int_equal(kmem_options_defaults(stack_groups, &config), 0);
+	assert_int_equal(kmem_options_parse(stack_groups, options, &config), 0);
 	with_vmalloc = vmalloc_too;
 	assert_true(one_run(0, 0, pressure)); /* brings the per-CPU areas into being */
 	for (size_t e = 0; e < (STEP == 1 ? KMEM_ARRAY_SIZE(errors) : 1); e++) {
@@ -253,7 +235,7 @@ static void run(const char *options, bool vmalloc_too, bool pressure)
 		assert_true(n > 30);
 	}
 	assert_true(one_run(0, 0, pressure));
-	kmem_options_release(groups, &config);
+	kmem_options_release(stack_groups, &config);
 }
 
 static void test_memfd(void **state)
@@ -443,8 +425,8 @@ static void test_no_thread_for_kswapd(void **state)
 	struct buddy_stats stats;
 
 	(void)state;
-	assert_int_equal(kmem_options_defaults(groups, &config), 0);
-	assert_int_equal(kmem_options_parse(groups,
+	assert_int_equal(kmem_options_defaults(stack_groups, &config), 0);
+	assert_int_equal(kmem_options_parse(stack_groups,
 					    "memory=16M,dma=0,highmem=0,topology=flat,"
 					    "min_free=1M,backing=private",
 					    &config),
@@ -478,7 +460,7 @@ static void test_no_thread_for_kswapd(void **state)
 	os_set_hooks(NULL);
 	assert_non_null(strstr(kmem_last_error(), "kswapd=off"));
 	phys_exit();
-	kmem_options_release(groups, &config);
+	kmem_options_release(stack_groups, &config);
 }
 
 int main(void)

@@ -14,46 +14,28 @@
 
 #include <kmem/error.h>
 #include <kmem/mempool.h>
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
 #include <kmem/reclaim.h>
-#include <kmem/slab.h>
-#include <kmem/vmalloc.h>
 
 #include "allocators/buddy/buddy_internal.h"
 #include "allocators/os/os_cpu.h"
 #include "allocators/slab/slab_internal.h"
 #include "allocators/vmalloc/vmalloc_internal.h"
+#include "tests/vmalloc/stack_config.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct config {
-	struct phys_config phys;
-	struct buddy_config buddy;
-	struct slab_config slab;
-	struct vmalloc_config vmalloc;
-};
-
-static const struct kmem_option_group groups[] = {
-	{phys_options, offsetof(struct config, phys)},
-	{buddy_options, offsetof(struct config, buddy)},
-	{slab_options, offsetof(struct config, slab)},
-	{vmalloc_options, offsetof(struct config, vmalloc)},
-	{NULL, 0},
-};
-
-static struct config config;
+static struct stack_config config;
 static mempool_t *pool;
 static atomic_bool stop;
 static atomic_int wrong;
 
 static void up(const char *options, bool vmalloc_too)
 {
-	assert_int_equal(kmem_options_defaults(groups, &config), 0);
-	if (kmem_options_parse(groups, options, &config) != 0 ||
+	assert_int_equal(kmem_options_defaults(stack_groups, &config), 0);
+	if (kmem_options_parse(stack_groups, options, &config) != 0 ||
 	    phys_init(&config.phys) != 0 || buddy_init(&config.buddy) != 0 ||
 	    kmem_cache_init(&config.slab) != 0 ||
 	    (vmalloc_too && vmalloc_init(&config.vmalloc) != 0))
@@ -71,7 +53,7 @@ static void down(void)
 	kmem_cache_exit();
 	buddy_exit();
 	phys_exit();
-	kmem_options_release(groups, &config);
+	kmem_options_release(stack_groups, &config);
 }
 
 /* --- what threads do, and the child again: one step each --- */

@@ -4,7 +4,7 @@
 #define KMEM_TEST_PERCPU_TEST_H
 
 #include "allocators/os/magazine_fast.h"
-#include "allocators/os/os_cpu.h"
+#include "tests/os/cpu_modes.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -30,22 +30,19 @@ static inline void stay_on_one_cpu(bool on)
 	}
 }
 
-static inline int use_rseq(void **state)
-{
-	(void)state;
-	os_cpu_force_mode(true);
-	return 0;
-}
+struct seen {
+	uintptr_t sum;
+	size_t n;
+};
 
-static inline int use_locks(void **state)
+/* For walks and drains. */
+static inline void see(void *p, void *arg)
 {
-	(void)state;
-	os_cpu_force_mode(false);
-	return 0;
-}
+	struct seen *seen = arg;
 
-#define BOTH_MODES(test_) \
-	cmocka_unit_test_setup(test_, use_rseq), cmocka_unit_test_setup(test_, use_locks)
+	seen->sum += (uintptr_t)p;
+	seen->n++;
+}
 
 /* Magazines: the hit path, and what lies behind it. */
 static inline bool mag_push(const struct magazines *m, void *p)

@@ -202,19 +202,6 @@ static void test_numbers(void **state)
 	stay_on_one_cpu(false);
 }
 
-struct seen {
-	uintptr_t sum;
-	size_t n;
-};
-
-static void see(void *p, void *arg)
-{
-	struct seen *seen = arg;
-
-	seen->sum += (uintptr_t)p;
-	seen->n++;
-}
-
 static void test_drain(void **state)
 {
 	struct magazines m;

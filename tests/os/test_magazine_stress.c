@@ -15,19 +15,6 @@
 
 #include "tests/os/percpu_test.h"
 
-struct seen {
-	uintptr_t sum;
-	size_t n;
-};
-
-static void see(void *p, void *arg)
-{
-	struct seen *seen = arg;
-
-	seen->sum += (uintptr_t)p;
-	seen->n++;
-}
-
 #if KMEM_SANITIZED
 #define OPS_PER_THREAD 40000
 #else

@@ -95,19 +95,6 @@ static void test_batches(void **state)
 	stay_on_one_cpu(false);
 }
 
-struct seen {
-	uintptr_t sum;
-	size_t n;
-};
-
-static void see(void *p, void *arg)
-{
-	struct seen *seen = arg;
-
-	seen->sum += (uintptr_t)p;
-	seen->n++;
-}
-
 /* As fork handlers do it: nothing comes in or goes out, and all is as it was before. */
 static void test_freeze(void **state)
 {

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The allocator `buddy` through the common hooks. */
-#include <kmem/allocator.h>
-#include <kmem/error.h>
-#include <kmem/mm_types.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
+#include "tests/peers/adapter_test.h"
 
-#include <cmocka.h>
+#include <kmem/mm_types.h>
+#include <string.h>
 
 #define SPEC "buddy:memory=64M,dma=0,highmem=0,topology=numa:2 pu:1"
 
@@ -15,21 +11,15 @@ static struct allocator *a;
 
 static int create(void **state)
 {
-	static const struct allocator_env env = {.threads = 1};
-
 	(void)state;
-	a = allocator_new(SPEC, &env);
-	if (a == NULL)
-		fail_msg("%s", kmem_last_error());
+	a = adapter_start(SPEC);
 	return 0;
 }
 
 static int delete (void **state)
 {
 	(void)state;
-	if (a->ops->check(a) != 0)
-		fail_msg("%s", kmem_last_error());
-	allocator_delete(a);
+	adapter_end(a);
 	return 0;
 }
 

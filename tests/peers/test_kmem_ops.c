@@ -1,33 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The allocator `kmem` behind the vtable: every hook, and that it can be made again. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/peers/adapter_test.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
-
-#include <kmem/allocator.h>
-#include <kmem/error.h>
-
-static struct allocator *create(const char *spec)
-{
-	static const struct allocator_env env = {.threads = 1};
-	struct allocator *a = allocator_new(spec, &env);
-
-	if (!a)
-		fail_msg("%s: %s", spec, kmem_last_error());
-	return a;
-}
-
-static void finish(struct allocator *a)
-{
-	if (a->ops->check(a) != 0)
-		fail_msg("%s", kmem_last_error());
-	assert_int_equal(kmem_bug_count(), 0);
-	allocator_delete(a);
-}
 
 static void every_hook(struct allocator *a, size_t size)
 {
@@ -59,12 +35,12 @@ static void test_hooks(void **state)
 
 	(void)state;
 	for (size_t v = 0; v < KMEM_ARRAY_SIZE(variants); v++) {
-		struct allocator *a = create(variants[v]);
+		struct allocator *a = adapter_start(variants[v]);
 
 		for (size_t size = 1; size <= (size_t)20 << 20; size += 1 + size / 2)
 			every_hook(a, size);
 		a->ops->trim(a);
-		finish(a);
+		adapter_end_unreported(a);
 	}
 }
 
@@ -76,7 +52,7 @@ static void note_stat(const char *name, double value, void *arg)
 
 static void test_stats(void **state)
 {
-	struct allocator *a = create("kmem");
+	struct allocator *a = adapter_start("kmem");
 	double large = -1;
 	void *p = a->ops->alloc(a, (size_t)5 << 20, 0, GFP_KERNEL, NUMA_NO_NODE);
 
@@ -84,22 +60,22 @@ static void test_stats(void **state)
 	a->ops->stats(a, note_stat, &large);
 	assert_int_equal((int)large, 1);
 	a->ops->free(a, p, 0);
-	finish(a);
+	adapter_end_unreported(a);
 }
 
 static void test_one_instance(void **state)
 {
 	static const struct allocator_env env = {.threads = 1};
-	struct allocator *a = create("kmem");
+	struct allocator *a = adapter_start("kmem");
 
 	(void)state;
 	assert_null(allocator_new("kmem", &env));
 	assert_null(allocator_new("slab", &env));
-	finish(a);
-	a = create("slab");
+	adapter_end_unreported(a);
+	a = adapter_start("slab");
 	assert_null(allocator_new("kmem", &env));
 	allocator_delete(a);
-	finish(create("kmem"));
+	adapter_end_unreported(adapter_start("kmem"));
 }
 
 int main(void)

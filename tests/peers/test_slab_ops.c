@@ -1,33 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The allocator `slab` behind the vtable: every size, every hook, every variant. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/peers/adapter_test.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
-
-#include <kmem/allocator.h>
-#include <kmem/error.h>
-
-static struct allocator *create(const char *spec)
-{
-	static const struct allocator_env env = {.threads = 1};
-	struct allocator *a = allocator_new(spec, &env);
-
-	if (!a)
-		fail_msg("%s: %s", spec, kmem_last_error());
-	return a;
-}
-
-static void finish(struct allocator *a)
-{
-	if (a->ops->check(a) != 0)
-		fail_msg("%s", kmem_last_error());
-	assert_int_equal(kmem_bug_count(), 0);
-	allocator_delete(a);
-}
 
 static void one_block(struct allocator *a, size_t size, size_t align)
 {
@@ -49,7 +25,7 @@ static void every_size_and_alignment(void **state)
 
 	(void)state;
 	for (size_t v = 0; v < KMEM_ARRAY_SIZE(variants); v++) {
-		struct allocator *a = create(variants[v]);
+		struct allocator *a = adapter_start(variants[v]);
 
 		for (size_t size = 1; size <= (size_t)40 << 20; size += 1 + size / 3) {
 			for (size_t align = 0; align <= 4096;
@@ -57,26 +33,26 @@ static void every_size_and_alignment(void **state)
 				one_block(a, size, align);
 		}
 		one_block(a, 100, 1 << 21);
-		finish(a);
+		adapter_end_unreported(a);
 	}
 }
 
 static void impossible_alignment_is_explained(void **state)
 {
-	struct allocator *a = create("slab");
+	struct allocator *a = adapter_start("slab");
 
 	(void)state;
 	kmem_error(-1, "an older text");
 	assert_null(a->ops->alloc(a, 100, (size_t)16 << 20, GFP_KERNEL, NUMA_NO_NODE));
 	assert_non_null(strstr(kmem_last_error(), "aligned to '16777216'"));
-	finish(a);
+	adapter_end_unreported(a);
 }
 
 static void realloc_keeps_contents(void **state)
 {
 	static const size_t sizes[] = {1,   100, 64, 5000, 200000, (size_t)9 << 20,
 				       300, 31,	 32};
-	struct allocator *a = create("slab");
+	struct allocator *a = adapter_start("slab");
 	unsigned char *p = a->ops->alloc(a, 1, 0, GFP_KERNEL, NUMA_NO_NODE);
 	size_t old = 1;
 
@@ -92,13 +68,13 @@ static void realloc_keeps_contents(void **state)
 		old = sizes[i];
 	}
 	a->ops->free(a, p, old);
-	finish(a);
+	adapter_end_unreported(a);
 }
 
 static void zalloc_is_zero(void **state)
 {
 	static const size_t sizes[] = {1, 100, 5000, 200000, (size_t)6 << 20};
-	struct allocator *a = create("slab");
+	struct allocator *a = adapter_start("slab");
 
 	(void)state;
 	for (size_t i = 0; i < 3 * KMEM_ARRAY_SIZE(sizes); i++) {
@@ -110,13 +86,13 @@ static void zalloc_is_zero(void **state)
 		memset(p, 0xff, size);
 		a->ops->free(a, p, size);
 	}
-	finish(a);
+	adapter_end_unreported(a);
 }
 
 static void bulk_of_every_kind(void **state)
 {
 	static const size_t sizes[] = {16, 1000, 8192, 100000, 300000, (size_t)5 << 20};
-	struct allocator *a = create("slab");
+	struct allocator *a = adapter_start("slab");
 	void *blocks[40];
 
 	(void)state;
@@ -134,7 +110,7 @@ static void bulk_of_every_kind(void **state)
 		blocks[b] = a->ops->alloc(a, 16, (size_t)16 << b % 8, GFP_KERNEL,
 					  NUMA_NO_NODE);
 	a->ops->free_bulk(a, 16, 40, blocks);
-	finish(a);
+	adapter_end_unreported(a);
 }
 
 static void add_stat(const char *name, double value, void *arg)
@@ -149,8 +125,8 @@ static void trim_and_live_again(void **state)
 {
 	(void)state;
 	for (int life = 0; life < 3; life++) {
-		struct allocator *a = create(life == 1 ? "slab:backing=private,highmem=0"
-						       : "slab");
+		struct allocator *a = adapter_start(
+			life == 1 ? "slab:backing=private,highmem=0" : "slab");
 		double before = -1, after = -1;
 		void *p[1000];
 
@@ -165,13 +141,13 @@ static void trim_and_live_again(void **state)
 		if (life == 1)
 			assert_null(a->ops->alloc(a, (size_t)5 << 20, 0, GFP_KERNEL, -1));
 		assert_null(allocator_new("slab", &(struct allocator_env){.threads = 1}));
-		finish(a);
+		adapter_end_unreported(a);
 	}
 }
 
 static void nodes_are_obeyed(void **state)
 {
-	struct allocator *a = create("slab:topology=numa:2 core:1 pu:1");
+	struct allocator *a = adapter_start("slab:topology=numa:2 core:1 pu:1");
 
 	(void)state;
 	for (size_t size = 10; size <= (size_t)2 << 20; size *= 3) {
@@ -182,7 +158,7 @@ static void nodes_are_obeyed(void **state)
 			a->ops->free(a, p, size);
 		}
 	}
-	finish(a);
+	adapter_end_unreported(a);
 }
 
 int main(void)

@@ -1,41 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* The allocator `vmalloc` through the common hooks. */
-#include <kmem/allocator.h>
-#include <kmem/error.h>
+#include "tests/peers/adapter_test.h"
+
 #include <kmem/mm_types.h>
 #include <kmem/vmalloc.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define SPEC "vmalloc:memory=64M,dma=8M,highmem=16M,range_bytes=1G,topology=numa:2 pu:1"
 
 static struct allocator *a;
 
-static struct allocator *start(const char *spec)
-{
-	static const struct allocator_env env = {.threads = 1};
-
-	return allocator_new(spec, &env);
-}
-
 static int create(void **state)
 {
 	(void)state;
-	a = start(SPEC);
-	if (a == NULL)
-		fail_msg("%s", kmem_last_error());
+	a = adapter_start(SPEC);
 	return 0;
 }
 
 static int delete (void **state)
 {
 	(void)state;
-	if (a->ops->check(a) != 0)
-		fail_msg("%s", kmem_last_error());
-	allocator_delete(a);
+	adapter_end(a);
 	return 0;
 }
 
@@ -141,15 +126,16 @@ static void test_trim(void **state)
 
 static void test_refused_set_ups(void **state)
 {
+	static const struct allocator_env env = {.threads = 1};
+
 	(void)state;
-	assert_null(start(SPEC));
+	assert_null(allocator_new(SPEC, &env));
 	assert_non_null(strstr(kmem_last_error(), "already set up"));
 	allocator_delete(a);
 	/* What was set up before the refusal is taken down again: the next one works. */
-	assert_null(start("vmalloc:backing=private,highmem=0"));
+	assert_null(allocator_new("vmalloc:backing=private,highmem=0", &env));
 	assert_non_null(strstr(kmem_last_error(), "memfd"));
-	a = start(SPEC);
-	assert_non_null(a);
+	a = adapter_start(SPEC);
 }
 
 int main(void)

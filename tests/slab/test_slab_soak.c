@@ -3,21 +3,12 @@
  * Soak: threads that allocate on one CPU and free on another, in bursts that run arrays
  * and depots full and empty, more threads than there are CPUs and moved about all the
  * time, so that sequences are restarted in the middle. Every object holds its owner's
- * number. KMEM_SOAK_OPS sets the number of operations (10^9 has been run); as a test it
- * does a few million.
+ * number.
  */
+#include "tests/os/soak.h"
 #include "tests/slab/slab_test.h"
-#include "allocators/os/os_cpu.h"
-#include <pthread.h>
-#include <unistd.h>
 
-enum { NR_THREADS = 8, TABLE = 4096, BURST = 200 };
-
-#if KMEM_SANITIZED
-#define OPS_DEFAULT 400000
-#else
-#define OPS_DEFAULT 8000000
-#endif
+enum { TABLE = 4096, BURST = 200 };
 
 struct object {
 	_Atomic uint64_t owner; /* 0: nobody, between give() and take() */
@@ -26,10 +17,6 @@ struct object {
 static struct kmem_cache *cache;
 static _Atomic(struct object *) table[TABLE]; /* on their way to another thread */
 static _Atomic unsigned long wrong, missing;
-static _Atomic bool done;
-static unsigned long ops_each;
-static pthread_t threads[NR_THREADS];
-static pthread_barrier_t worked;
 
 /* So that what a new object holds is known. */
 static void ctor(void *object)
@@ -85,12 +72,11 @@ static unsigned long burst(uint64_t self, uint64_t random)
 	return got;
 }
 
-static void *work(void *arg)
+static void work(uint64_t self, unsigned long ops)
 {
-	uint64_t self = (uint64_t)(uintptr_t)arg + 1;
 	uint64_t random = self * 0x9e3779b97f4a7c15u;
 
-	for (unsigned long i = 0; i < ops_each; i++) {
+	for (unsigned long i = 0; i < ops; i++) {
 		struct object *object;
 		uint64_t dice;
 
@@ -111,64 +97,27 @@ static void *work(void *arg)
 		if (object)
 			give(object);
 	}
-	pthread_barrier_wait(&worked);
-	pthread_barrier_wait(&worked);
-	return NULL;
 }
 
-/* Pins threads now here, now there, interrupts whatever sequence is under way, and drains
- * what they are at. */
-static void *disturb(void *arg)
+static void disturb(unsigned int round)
 {
-	unsigned int round = 0, cpus = os_nr_cpus();
-
-	(void)arg;
-	while (!atomic_load(&done)) {
-		cpu_set_t set;
-
-		CPU_ZERO(&set);
-		CPU_SET(round / NR_THREADS % cpus, &set);
-		pthread_setaffinity_np(threads[round % NR_THREADS], sizeof(set), &set);
-		round++;
-		if (os_percpu_lockless())
-			os_restart_sequences();
-		if (round % 64 == 0)
-			kmem_cache_reap_idle();
-		if (round % 512 == 0)
-			kmem_cache_shrink(cache);
-		usleep(100);
-	}
-	return NULL;
-}
-
-static unsigned long wanted_ops(void)
-{
-	const char *text = getenv("KMEM_SOAK_OPS");
-
-	return text ? strtoul(text, NULL, 10) : OPS_DEFAULT;
+	if (round % 64 == 0)
+		kmem_cache_reap_idle();
+	if (round % 512 == 0)
+		kmem_cache_shrink(cache);
 }
 
 /* Returns how many sequences were restarted. */
-static unsigned long soak(const char *options, unsigned long ops)
+static unsigned long run(const char *options, unsigned long ops)
 {
-	uint64_t aborts = atomic_load(&os_percpu_aborts);
+	struct soak soak = {
+		.work = work, .disturb = disturb, .ops_each = ops / SOAK_THREADS};
 	struct slab_stats stats;
-	pthread_t disturber;
+	unsigned long aborts;
 
 	slab_test_start(options);
 	cache = kmem_cache_create("soak", 64, 0, 0, ctor, NULL);
-	ops_each = ops / NR_THREADS;
-	atomic_store(&done, false);
-	for (uintptr_t i = 0; i < NR_THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)i), 0);
-	assert_int_equal(pthread_create(&disturber, NULL, disturb, NULL), 0);
-	/* Threads end only when nobody moves them any more. */
-	pthread_barrier_wait(&worked);
-	atomic_store(&done, true);
-	pthread_join(disturber, NULL);
-	pthread_barrier_wait(&worked);
-	for (int i = 0; i < NR_THREADS; i++)
-		pthread_join(threads[i], NULL);
+	aborts = soak_run(&soak);
 	for (int i = 0; i < TABLE; i++) {
 		struct object *object = atomic_exchange(&table[i], NULL);
 
@@ -183,12 +132,11 @@ static unsigned long soak(const char *options, unsigned long ops)
 	assert_int_equal(kmem_cache_destroy(cache), 0);
 	assert_no_report();
 	slab_test_stop();
-	aborts = atomic_load(&os_percpu_aborts) - aborts;
 	print_message("%lu operations, %lu sequences restarted, %lu pages stolen, %lu "
 		      "objects sent home\n",
-		      ops, (unsigned long)aborts, (unsigned long)stats.stolen,
+		      ops, aborts, (unsigned long)stats.stolen,
 		      (unsigned long)stats.alien);
-	return (unsigned long)aborts;
+	return aborts;
 }
 
 static void test_depots(void **state)
@@ -198,7 +146,7 @@ static void test_depots(void **state)
 	(void)state;
 	/* Without restarts nothing has been shown; a busy machine may bring few. */
 	for (int round = 0; round < 20 && aborts == 0; round++) {
-		aborts = soak("limit=32,batchcount=8", wanted_ops());
+		aborts = run("limit=32,batchcount=8", soak_ops());
 		if (!os_percpu_lockless())
 			return;
 	}
@@ -208,7 +156,7 @@ static void test_depots(void **state)
 static void test_nodes(void **state)
 {
 	(void)state;
-	soak("topology=numa:2 core:1 pu:1,limit=32,batchcount=8", wanted_ops() / 8);
+	run("topology=numa:2 core:1 pu:1,limit=32,batchcount=8", soak_ops() / 8);
 }
 
 int main(void)
@@ -217,10 +165,6 @@ int main(void)
 		cmocka_unit_test(test_depots),
 		cmocka_unit_test(test_nodes),
 	};
-	int failed;
 
-	pthread_barrier_init(&worked, NULL, NR_THREADS + 1);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	pthread_barrier_destroy(&worked);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,11 +7,8 @@
 #include "allocators/os/os_mem.h"
 #include "allocators/phys/phys_internal.h"
 #include "allocators/vmalloc/vmalloc_internal.h"
+#include "tests/vmalloc/stack_config.h"
 #include <kmem/error.h>
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
-#include <kmem/slab.h>
-#include <kmem/vmalloc.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,21 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct stack_config {
-	struct phys_config phys;
-	struct buddy_config buddy;
-	struct slab_config slab;
-	struct vmalloc_config vmalloc;
-};
-
-static const struct kmem_option_group stack_groups[] = {
-	{phys_options, offsetof(struct stack_config, phys)},
-	{buddy_options, offsetof(struct stack_config, buddy)},
-	{slab_options, offsetof(struct stack_config, slab)},
-	{vmalloc_options, offsetof(struct stack_config, vmalloc)},
-	{NULL, 0},
-};
 
 /* Small, so that tests can use all of it, in 1 GiB of addresses. */
 #define STACK_DEFAULTS "memory=64M,dma=8M,highmem=16M,range_bytes=1G,kswapd=off"
