@@ -14,9 +14,9 @@
  * and is therefore all free, is left out.
  */
 #include "workloads/harness/arena.h"
+#include "workloads/harness/live_blocks.h"
 #include "workloads/harness/page_course.h"
 #include "workloads/harness/page_size.h"
-#include "workloads/harness/worker_fast.h"
 
 struct page_frag_params {
 	uint64_t fill_bytes;
@@ -64,167 +64,106 @@ static const struct kmem_option_group page_frag_groups[] = {{page_frag_options, 
 #define STARTS 256u
 
 struct page_frag_state {
-	size_t bytes; /* of the arena that holds this */
-	uint32_t live, round, rounds_done;
-	void **block;		/* live */
-	uint32_t *order;	/* live indices, the permutation */
-	uint32_t start[STARTS]; /* where rounds begin in it */
+	const struct live_blocks *blocks;
+	uint32_t round; /* blocks that one replaces */
+	uint32_t rounds_done;
+	uint32_t start[STARTS]; /* where rounds begin in the permutation */
 };
 
-/* Of all threads: frees what lives only when all have been looked at. */
 struct page_frag_shared {
-	struct free_blocks before, after; /* the first round, and the last one */
-	struct page_frag_state *state[];  /* of each thread */
+	struct free_blocks before; /* the first round */
+	struct live_set *set;
 };
-
-static uint64_t blocks_per_thread(const struct workload_run *run)
-{
-	const struct page_frag_params *params = run->params;
-
-	return params->fill_bytes / run->threads / run->size_bytes;
-}
 
 static int page_frag_validate(const struct workload_run *run)
 {
 	const struct page_frag_params *params = run->params;
-	uint64_t n;
-	int err = page_size_check(run);
 
-	if (err != 0)
-		return err;
-	n = blocks_per_thread(run);
-	if (n < 20 || n > UINT32_MAX)
-		return kmem_error(-EINVAL,
-				  "workload 'page-frag' has %" PRIu64
-				  " blocks of %" PRIu64
-				  " bytes for each of %u threads in fill_bytes=%" PRIu64
-				  ": give 20 to 2^32 blocks",
-				  n, run->size_bytes, run->threads, params->fill_bytes);
-	return 0;
+	return live_blocks_check(run, "fill_bytes", params->fill_bytes, 20);
 }
 
 static uint64_t page_frag_footprint(const struct workload_run *run)
 {
 	const struct page_frag_params *params = run->params;
 
-	return run->touch == TOUCH_NONE ? params->fill_bytes / 64 : params->fill_bytes;
-}
-
-static size_t shared_bytes(const struct workload_run *run)
-{
-	return sizeof(struct page_frag_shared) +
-	       run->threads * sizeof(struct page_frag_state *);
+	return live_blocks_footprint(run, params->fill_bytes);
 }
 
 static int page_frag_setup(struct workload_run *run)
 {
-	run->shared = arena_alloc(shared_bytes(run));
+	struct page_frag_shared *shared = arena_alloc(sizeof(*shared));
+
+	shared->set = live_set_new(run->threads);
+	run->shared = shared;
 	return 0;
 }
 
 static KMEM_ALWAYS_INLINE void page_frag_step(struct worker *w, struct probe *p)
 {
 	struct page_frag_state *s = w->state;
+	uint32_t live = s->blocks->n, *order = s->blocks->order;
+	void **block = s->blocks->block;
 	size_t size = w->run->size_bytes;
 	uint32_t from = s->start[s->rounds_done++ % STARTS], at = from;
 
 	for (uint32_t i = 0; i < s->round; i++) {
-		worker_free(w, p, s->block[s->order[at]], size);
-		at = at + 1 < s->live ? at + 1 : 0;
+		worker_free(w, p, block[order[at]], size);
+		at = at + 1 < live ? at + 1 : 0;
 	}
 	at = from;
 	for (uint32_t i = 0; i < s->round; i++) {
-		void *block = worker_alloc(w, p, size);
+		void **slot = &block[order[at]];
 
-		page_block_verify(w, block, size);
-		s->block[s->order[at]] = block;
-		at = at + 1 < s->live ? at + 1 : 0;
+		*slot = worker_alloc(w, p, size);
+		page_block_verify(w, *slot, size);
+		at = at + 1 < live ? at + 1 : 0;
 	}
 	w->ops += s->round;
 }
 WORKLOAD_STEP(page_frag_step);
 
-/* Fills, then frees a random half: the permutation's second one. */
-static void fill(struct worker *w, struct page_frag_state *s, uint32_t n)
-{
-	size_t size = w->run->size_bytes;
-
-	for (uint32_t i = 0; i < n; i++) {
-		s->order[i] = i;
-		s->block[i] = worker_alloc_untimed(w, size);
-	}
-	rng_shuffle_u32(&w->rng, s->order, n);
-	for (uint32_t i = s->live; i < n; i++) {
-		worker_free_untimed(w, s->block[s->order[i]], size);
-		s->block[s->order[i]] = NULL;
-	}
-	/* The survivors move together, in rising order of place. */
-	for (uint32_t i = 0, to = 0; i < n; i++) {
-		if (s->block[i] != NULL)
-			s->block[to++] = s->block[i];
-	}
-	for (uint32_t i = 0; i < s->live; i++)
-		s->order[i] = i;
-	rng_shuffle_u32(&w->rng, s->order, s->live);
-}
-
 static int page_frag_thread_setup(struct worker *w)
 {
 	const struct page_frag_params *params = w->run->params;
 	struct page_frag_shared *shared = w->run->shared;
-	uint32_t n = (uint32_t)blocks_per_thread(w->run);
-	size_t bytes = sizeof(struct page_frag_state) +
-		       (size_t)n * (sizeof(void *) + sizeof(uint32_t));
-	struct page_frag_state *s = arena_alloc(bytes);
+	uint32_t n = (uint32_t)live_blocks_per_thread(w->run, params->fill_bytes);
+	struct page_frag_state *s = arena_alloc(sizeof(*s));
+	struct live_blocks *blocks;
 	uint64_t ops = w->ops;
 
-	s->bytes = bytes;
-	s->live = n / 2;
-	s->round = (uint32_t)(s->live * params->replace_percent / 100);
+	s->round = (uint32_t)(n / 2 * params->replace_percent / 100);
 	if (s->round == 0)
 		s->round = 1;
-	s->rounds_done = 0;
 	for (uint32_t i = 0; i < STARTS; i++)
-		s->start[i] = (uint32_t)rng_below(&w->rng, s->live);
-	s->block = (void **)(void *)(s + 1);
-	s->order = (uint32_t *)(void *)(s->block + n);
+		s->start[i] = (uint32_t)rng_below(&w->rng, n / 2);
+	blocks = live_set_fill(shared->set, w, n);
+	live_blocks_thin(w, blocks, n / 2);
+	s->blocks = blocks;
 	w->state = s;
-	fill(w, s, n);
 	if (w->index == 0)
 		free_blocks_read(w->a, &shared->before);
 	for (uint64_t r = 0; r < params->rounds; r++)
 		page_frag_step(w, NULL);
 	w->ops = ops;
-	shared->state[w->index] = s;
 	return 0;
 }
 
-/* All threads have stopped, and every block is still live. */
+static void page_frag_thread_teardown(struct worker *w)
+{
+	arena_free(w->state, sizeof(struct page_frag_state));
+}
+
 static void page_frag_pass_end(struct workload_run *run)
 {
 	struct page_frag_shared *shared = run->shared;
-	struct allocator *a = run->allocator;
 
-	free_blocks_read(a, &shared->after);
-	if (a->ops->thread_enter != NULL)
-		a->ops->thread_enter(a);
-	for (unsigned int t = 0; t < run->threads; t++) {
-		struct page_frag_state *s = shared->state[t];
-
-		for (uint32_t i = 0; s != NULL && i < s->live; i++)
-			a->ops->free(a, s->block[i], run->size_bytes);
-		if (s != NULL)
-			arena_free(s, s->bytes);
-		shared->state[t] = NULL;
-	}
-	if (a->ops->thread_exit != NULL)
-		a->ops->thread_exit(a);
+	live_set_end(shared->set, run);
 }
 
 static void page_frag_report(struct workload_run *run, workload_report_fn fn, void *arg)
 {
 	const struct page_frag_shared *shared = run->shared;
-	const struct free_blocks *after = &shared->after;
+	const struct free_blocks *after = &shared->set->after;
 
 	if (!after->known)
 		return;
@@ -236,7 +175,10 @@ static void page_frag_report(struct workload_run *run, workload_report_fn fn, vo
 
 static void page_frag_teardown(struct workload_run *run)
 {
-	arena_free(run->shared, shared_bytes(run));
+	struct page_frag_shared *shared = run->shared;
+
+	live_set_delete(shared->set);
+	arena_free(shared, sizeof(*shared));
 	run->shared = NULL;
 }
 
@@ -270,6 +212,7 @@ static const struct workload_ops page_frag_workload = {
 	.thread_setup = page_frag_thread_setup,
 	.step = page_frag_step_plain,
 	.step_probed = page_frag_step_probed,
+	.thread_teardown = page_frag_thread_teardown,
 	.pass_end = page_frag_pass_end,
 	.report = page_frag_report,
 	.teardown = page_frag_teardown,

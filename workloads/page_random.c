@@ -11,9 +11,9 @@
  * scattering made of the free memory, which was whole before.
  */
 #include "workloads/harness/arena.h"
+#include "workloads/harness/live_blocks.h"
 #include "workloads/harness/page_course.h"
 #include "workloads/harness/page_size.h"
-#include "workloads/harness/worker_fast.h"
 
 struct page_random_params {
 	uint64_t bulk_bytes;
@@ -47,87 +47,39 @@ static const struct kmem_option_group page_random_groups[] = {{page_random_optio
 							      {NULL, 0}};
 
 struct page_random_state {
-	size_t bytes; /* of the arena that holds this */
-	uint32_t n, burst, next;
-	void **block;	 /* n */
-	uint32_t *order; /* n indices, the permutation */
+	const struct live_blocks *blocks;
+	uint32_t burst, next; /* place in the permutation */
 };
-
-/* Of all threads: frees what lives only when the free blocks have been counted. */
-struct page_random_shared {
-	struct free_blocks after;
-	struct page_random_state *state[]; /* of each thread */
-};
-
-static uint64_t blocks_per_thread(const struct workload_run *run)
-{
-	const struct page_random_params *params = run->params;
-
-	return params->bulk_bytes / run->threads / run->size_bytes;
-}
 
 static int page_random_validate(const struct workload_run *run)
 {
 	const struct page_random_params *params = run->params;
-	uint64_t n;
-	int err = page_size_check(run);
 
-	if (err != 0)
-		return err;
-	n = blocks_per_thread(run);
-	if (n < 2 || n > UINT32_MAX)
-		return kmem_error(-EINVAL,
-				  "workload 'page-random' has %" PRIu64
-				  " blocks of %" PRIu64
-				  " bytes for each of %u threads in "
-				  "bulk_bytes=%" PRIu64 ": give 2 to 2^32 blocks",
-				  n, run->size_bytes, run->threads, params->bulk_bytes);
-	return 0;
+	return live_blocks_check(run, "bulk_bytes", params->bulk_bytes, 2);
 }
 
 static uint64_t page_random_footprint(const struct workload_run *run)
 {
 	const struct page_random_params *params = run->params;
 
-	/* What an allocator keeps of its own for each page; the pages' bytes are not
-	 * touched unless the touch rule says so. */
-	return run->touch == TOUCH_NONE ? params->bulk_bytes / 64 : params->bulk_bytes;
-}
-
-static size_t shared_bytes(const struct workload_run *run)
-{
-	return sizeof(struct page_random_shared) +
-	       run->threads * sizeof(struct page_random_state *);
+	return live_blocks_footprint(run, params->bulk_bytes);
 }
 
 static int page_random_setup(struct workload_run *run)
 {
-	run->shared = arena_alloc(shared_bytes(run));
+	run->shared = live_set_new(run->threads);
 	return 0;
 }
 
 static int page_random_thread_setup(struct worker *w)
 {
 	const struct page_random_params *params = w->run->params;
-	struct page_random_shared *shared = w->run->shared;
-	uint32_t n = (uint32_t)blocks_per_thread(w->run);
-	size_t bytes = sizeof(struct page_random_state) +
-		       (size_t)n * (sizeof(void *) + sizeof(uint32_t));
-	struct page_random_state *s = arena_alloc(bytes);
+	uint32_t n = (uint32_t)live_blocks_per_thread(w->run, params->bulk_bytes);
+	struct page_random_state *s = arena_alloc(sizeof(*s));
 
-	s->bytes = bytes;
-	s->n = n;
+	s->blocks = live_set_fill(w->run->shared, w, n);
 	s->burst = params->burst < n ? (uint32_t)params->burst : n;
-	s->next = 0;
-	s->block = (void **)(void *)(s + 1);
-	s->order = (uint32_t *)(void *)(s->block + n);
-	for (uint32_t i = 0; i < n; i++) {
-		s->order[i] = i;
-		s->block[i] = worker_alloc_untimed(w, w->run->size_bytes);
-	}
-	rng_shuffle_u32(&w->rng, s->order, n);
 	w->state = s;
-	shared->state[w->index] = s;
 	return 0;
 }
 
@@ -135,54 +87,43 @@ static KMEM_ALWAYS_INLINE void page_random_step(struct worker *w, struct probe *
 {
 	struct page_random_state *s = w->state;
 	size_t size = w->run->size_bytes;
+	void **block = s->blocks->block;
 	const uint32_t *order;
 
-	if (s->next + s->burst > s->n)
+	if (s->next + s->burst > s->blocks->n)
 		s->next = 0;
-	order = s->order + s->next;
+	order = s->blocks->order + s->next;
 	for (uint32_t i = 0; i < s->burst; i++)
-		worker_free(w, p, s->block[order[i]], size);
+		worker_free(w, p, block[order[i]], size);
 	for (uint32_t i = 0; i < s->burst; i++) {
-		s->block[order[i]] = worker_alloc(w, p, size);
-		page_block_verify(w, s->block[order[i]], size);
+		block[order[i]] = worker_alloc(w, p, size);
+		page_block_verify(w, block[order[i]], size);
 	}
 	s->next += s->burst;
 	w->ops += s->burst;
 }
 WORKLOAD_STEP(page_random_step);
 
-/* All threads have stopped, and every block is still live. */
+static void page_random_thread_teardown(struct worker *w)
+{
+	arena_free(w->state, sizeof(struct page_random_state));
+}
+
 static void page_random_pass_end(struct workload_run *run)
 {
-	struct page_random_shared *shared = run->shared;
-	struct allocator *a = run->allocator;
-
-	free_blocks_read(a, &shared->after);
-	if (a->ops->thread_enter != NULL)
-		a->ops->thread_enter(a);
-	for (unsigned int t = 0; t < run->threads; t++) {
-		struct page_random_state *s = shared->state[t];
-
-		for (uint32_t i = 0; s != NULL && i < s->n; i++)
-			a->ops->free(a, s->block[i], run->size_bytes);
-		if (s != NULL)
-			arena_free(s, s->bytes);
-		shared->state[t] = NULL;
-	}
-	if (a->ops->thread_exit != NULL)
-		a->ops->thread_exit(a);
+	live_set_end(run->shared, run);
 }
 
 static void page_random_report(struct workload_run *run, workload_report_fn fn, void *arg)
 {
-	const struct page_random_shared *shared = run->shared;
+	const struct live_set *set = run->shared;
 
-	page_report_free(&shared->after, fn, arg);
+	page_report_free(&set->after, fn, arg);
 }
 
 static void page_random_teardown(struct workload_run *run)
 {
-	arena_free(run->shared, shared_bytes(run));
+	live_set_delete(run->shared);
 	run->shared = NULL;
 }
 
@@ -215,6 +156,7 @@ static const struct workload_ops page_random_workload = {
 	.thread_setup = page_random_thread_setup,
 	.step = page_random_step_plain,
 	.step_probed = page_random_step_probed,
+	.thread_teardown = page_random_thread_teardown,
 	.pass_end = page_random_pass_end,
 	.report = page_random_report,
 	.teardown = page_random_teardown,
