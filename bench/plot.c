@@ -194,6 +194,14 @@ int plot_submit(struct plotter *p, const char *title, const char *subtitle,
 	return err;
 }
 
+void plot_abandon(struct plotter *p)
+{
+	fclose(p->table);
+	unlink(p->table_path);
+	free(p->table_path);
+	free(p->stem);
+}
+
 void plot_left_out(struct plotter *p, const char *fmt, ...)
 {
 	va_list args;

@@ -5,26 +5,13 @@
  * bytes allocated so far, which is the clock that fragmentation runs by, not time. A
  * picture for each cell: fragmentation, mappings and latency.
  */
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
 #include "bench/plot_alloc.h"
-#include "bench/plot_curves.h"
-#include "bench/plot_internal.h"
+#include "bench/plot_clock.h"
 
 #define AGE_WORKLOAD "age"
-#define POINTS	     160
-
-/* How the script labels an axis of y. */
-enum age_unit { AGE_PERCENT, AGE_RATIO, AGE_COUNT, AGE_NS };
-
-struct age_panel {
-	const char *title;
-	enum age_unit unit;
-	timeline_value *value;		    /* of the time line, or */
-	const char *operation, *percentile; /* of the latency segments */
-};
 
 static double percent_internal(const struct timeline *t, size_t row)
 {
@@ -36,16 +23,21 @@ static double percent_external(const struct timeline *t, size_t row)
 	return 100 * timeline_external(t, row);
 }
 
-static const struct age_panel panels[] = {
-	{"internal fragmentation, (U − L) / U", AGE_PERCENT, percent_internal, NULL,
-	 NULL},
-	{"external and retained, (R − U) / R", AGE_PERCENT, percent_external, NULL, NULL},
-	{"space ratio, R / L", AGE_RATIO, timeline_space_ratio, NULL, NULL},
-	{"mappings", AGE_COUNT, timeline_mappings, NULL, NULL},
-	{"alloc, median", AGE_NS, NULL, "alloc", "p50"},
-	{"alloc, 99th percentile", AGE_NS, NULL, "alloc", "p99"},
-	{"free, median", AGE_NS, NULL, "free", "p50"},
-	{"free, 99th percentile", AGE_NS, NULL, "free", "p99"},
+#define OF_TIMELINE(value_) .value = (value_)
+#define OF_SEGMENTS(operation_, percentile_) \
+	.operation = (operation_), .percentile = (percentile_)
+
+static const struct clock_panel panels[] = {
+	{"internal fragmentation, (U − L) / U", CLOCK_PERCENT,
+	 OF_TIMELINE(percent_internal)},
+	{"external and retained, (R − U) / R", CLOCK_PERCENT,
+	 OF_TIMELINE(percent_external)},
+	{"space ratio, R / L", CLOCK_RATIO, OF_TIMELINE(timeline_space_ratio)},
+	{"mappings", CLOCK_COUNT, OF_TIMELINE(timeline_mappings)},
+	{"alloc, median", CLOCK_NS, OF_SEGMENTS("alloc", "p50")},
+	{"alloc, 99th percentile", CLOCK_NS, OF_SEGMENTS("alloc", "p99")},
+	{"free, median", CLOCK_NS, OF_SEGMENTS("free", "p50")},
+	{"free, 99th percentile", CLOCK_NS, OF_SEGMENTS("free", "p99")},
 };
 
 /* The clock's step in a block: what takes less is not told apart. */
@@ -58,7 +50,7 @@ static double clock_step(const struct result_entry *e)
 }
 
 /* Latency of the operations up to each mark of the clock, block by block. */
-static void segments_of(const struct measurement *m, const struct age_panel *panel,
+static void segments_of(const struct measurement *m, const struct clock_panel *panel,
 			struct curves *out)
 {
 	*out = (struct curves){0};
@@ -103,7 +95,7 @@ static double clock_of(const struct timeline *t, size_t row)
 	return timeline_working(t, row) ? timeline_allocated(t, row) : NAN;
 }
 
-static void take_curves(const struct measurement *m, const struct age_panel *panel,
+static void take_curves(const struct measurement *m, const struct clock_panel *panel,
 			struct curves *out)
 {
 	if (panel->value != NULL)
@@ -125,49 +117,23 @@ static double coarsest_clock(const struct dataset *d, size_t cell, const bool *u
 	return step;
 }
 
-/* Blocks: lines; panels with their titles and units; the clock's step. Empty panels are
- * not numbered. */
 static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 {
-	const struct dataset *d = p->d;
-	char *title = plot_printf("Fragmentation clock: %s", d->cells[cell].label);
-	const struct age_panel *drawn[KMEM_ARRAY_SIZE(panels)];
-	size_t nr_drawn = 0;
-	int err = -EIO;
+	const struct clock_picture picture = {
+		.title = "Fragmentation clock: %s",
+		.subtitle =
+			"by the bytes allocated so far, at a fixed live size; lower is "
+			"better",
+		.note = "Medians over blocks; pale band: minimum to maximum. R resident, U "
+			"usable, L live bytes. Latency: of the operations since the mark "
+			"before, the clock's own cost subtracted.",
+		.panels = panels,
+		.nr_panels = KMEM_ARRAY_SIZE(panels),
+		.take = take_curves,
+		.step_ns = coarsest_clock(p->d, cell, used),
+	};
 
-	if (plot_begin(p, d->cells[cell].label, used) == NULL)
-		goto out;
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(panels); i++) {
-		size_t points = 0;
-
-		for (size_t s = 0; s < d->nr_series; s++) {
-			struct curves c;
-
-			if (!used[s])
-				continue;
-			take_curves(dataset_at(d, cell, s), &panels[i], &c);
-			points += curves_write(p->table, nr_drawn + 1,
-					       plot_series_number(used, s), &c, POINTS);
-			curves_free(&c);
-		}
-		if (points > 0)
-			drawn[nr_drawn++] = &panels[i];
-	}
-	fputc('\n', p->table);
-	for (size_t i = 0; i < nr_drawn; i++)
-		fprintf(p->table, "%zu\t%d\t%s\n", i + 1, (int)drawn[i]->unit,
-			drawn[i]->title);
-	plot_next_block(p);
-	fprintf(p->table, "%g\n", coarsest_clock(d, cell, used));
-	err = plot_submit(
-		p, title,
-		"by the bytes allocated so far, at a fixed live size; lower is better",
-		"Medians over blocks; pale band: minimum to maximum. R resident, U "
-		"usable, L live bytes. Latency: of the operations since the mark "
-		"before, the clock's own cost subtracted.");
-out:
-	free(title);
-	return err;
+	return plot_clock_draw(p, cell, used, &picture);
 }
 
 /* Floors keep nothing or give nothing back: they do not age. */
@@ -179,7 +145,7 @@ static bool ages(const struct dataset *d, size_t cell, size_t series)
 	if (d->series[series].kind == SERIES_FLOOR)
 		return false;
 	take_curves(dataset_at(d, cell, series), &panels[2], &c);
-	has = c.count > 0;
+	has = curves_meet(&c);
 	curves_free(&c);
 	return has;
 }
@@ -201,7 +167,9 @@ static int draw(struct plotter *p)
 		if (n > 0)
 			err = draw_cell(p, c, used);
 		else
-			plot_left_out(p, "'%s' has no memory time line",
+			plot_left_out(p,
+				      "'%s' has no memory time lines of which half "
+				      "of the blocks have a place in common",
 				      p->d->cells[c].label);
 	}
 	if (err == 0 && p->drawn == 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/plot_alloc.h"
+#include "bench/sampler.h"
 
 static const char *const column_names[NR_TIMELINE_COLUMNS] = {
 	[TIMELINE_T_S] = "t_s",
@@ -88,7 +89,9 @@ bool timeline_working(const struct timeline *t, size_t row)
 {
 	const char *phase = timeline_phase(t, row);
 
-	return strcmp(phase, "idle") != 0 && strcmp(phase, "freed") != 0;
+	if (row > 0 && strcmp(phase, "idle") == 0)
+		phase = timeline_phase(t, row - 1);
+	return sampler_phase_works(phase);
 }
 
 size_t timeline_phase_begin(const struct timeline *t, const char *name)
@@ -271,6 +274,18 @@ bool curves_at(const struct curves *c, double x, struct summary *out)
 	return n > 0 && 2 * n >= c->count;
 }
 
+bool curves_meet(const struct curves *c)
+{
+	struct summary s;
+
+	/* Curves that overlap do so where the last of them begins. */
+	for (size_t i = 0; i < c->count; i++) {
+		if (curves_at(c, c->list[i].x[0], &s))
+			return true;
+	}
+	return false;
+}
+
 size_t curves_write(FILE *table, size_t panel, size_t series, const struct curves *c,
 		    int points)
 {
@@ -289,6 +304,8 @@ size_t curves_write(FILE *table, size_t panel, size_t series, const struct curve
 			s.middle, s.low, s.high);
 		written++;
 	}
-	fputc('\n', table);
+	/* Two empty lines would end the table's block. */
+	if (written > 0)
+		fputc('\n', table);
 	return written;
 }

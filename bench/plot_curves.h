@@ -42,7 +42,10 @@ bool timeline_of(const struct result_entry *e, struct timeline *t);
 void timeline_free(struct timeline *t);
 /* The name of the phase in a row; "" where it has none. */
 const char *timeline_phase(const struct timeline *t, size_t row);
-/* False while the workload is idle, and when everything has been freed. */
+/*
+ * False while the workload is idle, and when everything is being freed or has been. The
+ * row that an idle phase begins with is of the work: it was taken when the work was done.
+ */
 bool timeline_working(const struct timeline *t, size_t row);
 /* First row of the last phase of that name; t->rows when there is none. */
 size_t timeline_phase_begin(const struct timeline *t, const char *name);
@@ -78,9 +81,12 @@ bool curves_range(const struct curves *c, double *low, double *high);
  */
 bool curves_at(const struct curves *c, double x, struct summary *out);
 
+/* Is there any such x? Where there is none, nothing can be drawn. */
+bool curves_meet(const struct curves *c);
+
 /*
  * Writes a line of plots/clock.gp in `points` steps: panel, series, x, middle, low, high;
- * an empty line after the last. Returns how many there are.
+ * an empty line after the last, where there is any. Returns how many there are.
  */
 size_t curves_write(FILE *table, size_t panel, size_t series, const struct curves *c,
 		    int points);

@@ -81,17 +81,22 @@ static void write_line(struct plotter *p, size_t panel, size_t series,
 		       const struct curves *c)
 {
 	double low = INFINITY, high = 0;
+	size_t points = 0;
 
 	curves_range(c, &low, &high);
 	for (int i = 0; i <= POINTS; i++) {
 		double t = FROM_S * pow(high / FROM_S, (double)i / POINTS);
 		struct summary s;
 
-		if (curves_at(c, fmin(t, high), &s))
-			fprintf(p->table, "%zu\t%zu\t%.6g\t%.8g\t%.8g\t%.8g\n", panel,
-				series, t, s.middle, s.low, s.high);
+		if (!curves_at(c, fmin(t, high), &s))
+			continue;
+		fprintf(p->table, "%zu\t%zu\t%.6g\t%.8g\t%.8g\t%.8g\n", panel, series, t,
+			s.middle, s.low, s.high);
+		points++;
 	}
-	fputc('\n', p->table);
+	/* Two empty lines would end the table's block. */
+	if (points > 0)
+		fputc('\n', p->table);
 }
 
 static double value_at_start(const struct curves *c)
@@ -99,6 +104,24 @@ static double value_at_start(const struct curves *c)
 	struct summary s;
 
 	return curves_at(c, FROM_S, &s) ? s.middle : NAN;
+}
+
+/* The lines of a panel. Returns the bytes that stay live, the most of any allocator. */
+static double write_panel(struct plotter *p, size_t panel, size_t cell, const bool *used)
+{
+	double live_bytes = 0;
+
+	for (size_t s = 0; s < p->d->nr_series; s++) {
+		struct curves resident = {0}, live = {0};
+
+		if (used[s] && take_curves(dataset_at(p->d, cell, s), &resident, &live)) {
+			write_line(p, panel, plot_series_number(used, s), &resident);
+			live_bytes = fmax(live_bytes, value_at_start(&live));
+		}
+		curves_free(&resident);
+		curves_free(&live);
+	}
+	return live_bytes;
 }
 
 /* Blocks: lines; panel, live bytes and title. */
@@ -118,23 +141,8 @@ static int draw_page(struct plotter *p, const size_t *cells, size_t nr_cells,
 		used[i % d->nr_series] |= has_drain(d, cells[i / d->nr_series],
 						    i % d->nr_series);
 	if (plot_begin(p, detail, used) != NULL) {
-		for (size_t i = 0; i < nr_cells; i++) {
-			live_bytes[i] = NAN;
-			for (size_t s = 0; s < d->nr_series; s++) {
-				struct curves resident, live;
-
-				if (used[s] && take_curves(dataset_at(d, cells[i], s),
-							   &resident, &live)) {
-					write_line(p, i + 1, plot_series_number(used, s),
-						   &resident);
-					live_bytes[i] = fmax(
-						value_at_start(&live),
-						isnan(live_bytes[i]) ? 0 : live_bytes[i]);
-				}
-				curves_free(&resident);
-				curves_free(&live);
-			}
-		}
+		for (size_t i = 0; i < nr_cells; i++)
+			live_bytes[i] = write_panel(p, i + 1, cells[i], used);
 		fputc('\n', p->table);
 		for (size_t i = 0; i < nr_cells; i++)
 			fprintf(p->table, "%zu\t%.8g\t%s%s%s kept live\n", i + 1,

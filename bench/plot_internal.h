@@ -59,6 +59,8 @@ void plot_next_block(struct plotter *p);
 /* Ends the picture and sets gnuplot to work on it. note goes before the caption. */
 int plot_submit(struct plotter *p, const char *title, const char *subtitle,
 		const char *note);
+/* Ends it and leaves nothing behind: there turned out to be nothing to draw. */
+void plot_abandon(struct plotter *p);
 
 /* Counts an estimate that is drawn, for plot_bars_text(). */
 void plot_count_bar(struct plotter *p, const struct summary *s);

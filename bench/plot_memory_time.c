@@ -11,6 +11,7 @@
 #include "bench/plot_alloc.h"
 #include "bench/plot_curves.h"
 #include "bench/plot_internal.h"
+#include "bench/sampler.h"
 
 /* Cells with less live than this show what an allocator maps to start with. */
 #define LIVE_MIN_BYTES (256 * 1024.0)
@@ -138,10 +139,10 @@ static void write_phases(struct plotter *p, size_t cell, const bool *used, doubl
 		}
 		/* Phases that come again and again leave no room for names. */
 		for (size_t i = 0; i < n; i++) {
-			bool named = n <= PHASE_NAMES_MAX ||
-				     !timeline_working(&t, begins[i]);
+			bool works = sampler_phase_works(timeline_phase(&t, begins[i]));
+			bool named = n <= PHASE_NAMES_MAX || !works;
 
-			if (n > PHASE_LINES_MAX && timeline_working(&t, begins[i]))
+			if (n > PHASE_LINES_MAX && works)
 				continue;
 			if (timeline_seconds(&t, begins[i]) < last)
 				fprintf(p->table, "%zu\t%.6g\t%s\n",

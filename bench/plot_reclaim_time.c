@@ -19,9 +19,7 @@
 
 static bool shown(const struct timeline *t, size_t row)
 {
-	return timeline_working(t, row) &&
-	       strcmp(timeline_phase(t, row), "freeing") != 0 &&
-	       !isnan(t->column[TIMELINE_PAGES_LOW][row]);
+	return timeline_working(t, row) && !isnan(t->column[TIMELINE_PAGES_LOW][row]);
 }
 
 static bool has_watermarks(const struct measurement *m)

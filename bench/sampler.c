@@ -152,12 +152,10 @@ static void thin_out(struct sampler *s)
 	s->skipped = 0;
 }
 
-static bool phase_is_work(const struct sampler *s, uint32_t phase)
+bool sampler_phase_works(const char *phase)
 {
-	const char *name = s->phases[phase];
-
-	return strcmp(name, "idle") != 0 && strcmp(name, "freeing") != 0 &&
-	       strcmp(name, "freed") != 0;
+	return strcmp(phase, "idle") != 0 && strcmp(phase, "freeing") != 0 &&
+	       strcmp(phase, "freed") != 0;
 }
 
 /* The stretch from the last sample to this one. */
@@ -166,7 +164,7 @@ static void integrate(struct sampler *s, const struct sampler_row *row)
 	const struct sampler_row *last = &s->last;
 	double half_s = (row->t_s - last->t_s) / 2;
 
-	if (s->nr_samples == 0 || !phase_is_work(s, last->phase))
+	if (s->nr_samples == 0 || !sampler_phase_works(s->phases[last->phase]))
 		return;
 	s->sums.seconds += 2 * half_s;
 	s->sums.rss_byte_s += ((double)last->rss_bytes + (double)row->rss_bytes) * half_s;

@@ -80,10 +80,11 @@ struct sampler *sampler_new(const struct sampler_config *config);
 void sampler_start(struct sampler *s);
 /*
  * A row now, in the calling thread, and a new phase from here on. phase: a string
- * constant. Any thread, at any time between start and stop. The phases "idle",
- * "freeing" and "freed" are no time of work.
+ * constant. Any thread, at any time between start and stop.
  */
 void sampler_mark(struct sampler *s, const char *phase);
+/* False for the phases "idle", "freeing" and "freed", which are no time of work. */
+bool sampler_phase_works(const char *phase);
 /* The last row that was taken. */
 struct sampler_row sampler_last(struct sampler *s);
 /* Ends the thread. What was gathered stays until sampler_delete(). */

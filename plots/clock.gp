@@ -16,7 +16,7 @@ HEIGHT = int((PANELS + 1) / 2) * 235 + 190
 load FOLDER."common.gp"
 
 stats DATA index 1 using 3 nooutput
-X_MAX = STATS_max
+X_MAX = STATS_max > 0 ? STATS_max : 1
 CLOCK = 1.0
 stats DATA index 3 using (CLOCK = $1, 1) nooutput
 array LARGEST[20]

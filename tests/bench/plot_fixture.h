@@ -111,11 +111,13 @@ static inline void fixture_add_failed(json_t *root, const struct fixture_cell *c
 	json_object_del(ours, "latency");
 }
 
+enum fixture_phase { WORK, IDLE, FREEING, FREED };
+
 /* One row of a time line; negative bytes: not known. */
 struct fixture_sample {
 	double t_s;
 	long resident, live, usable, allocated;
-	int phase; /* 0 work, 1 idle, 2 freed */
+	enum fixture_phase phase;
 };
 
 static inline json_t *fixture_bytes(long bytes)
@@ -136,12 +138,12 @@ static inline void fixture_add_timeline(json_t *entry,
 						      fixture_bytes(samples[i].live),
 						      fixture_bytes(samples[i].usable),
 						      fixture_bytes(samples[i].allocated),
-						      40, (int)i, samples[i].phase));
-	line = json_pack("{s:f, s:s, s:[s, s, s, s, s, s, s, s], s:[s, s, s], s:o}",
+						      40, (int)i, (int)samples[i].phase));
+	line = json_pack("{s:f, s:s, s:[s, s, s, s, s, s, s, s], s:[s, s, s, s], s:o}",
 			 "interval_s", 0.01, "source", "smaps_rollup", "columns", "t_s",
 			 "rss_bytes", "live_bytes", "usable_bytes", "allocated_bytes",
 			 "mappings", "page_faults", "phase", "phases", "work", "idle",
-			 "freed", "rows", rows);
+			 "freeing", "freed", "rows", rows);
 	assert_non_null(line);
 	json_object_set_new(json_object_get(entry, "kmembench"), "timeline", line);
 }

@@ -103,33 +103,53 @@ static void outliers_are_marked_and_kept(void **state)
 
 /* Fills to 8 MiB in a second, keeps 1 MiB, then waits two seconds, and frees. */
 static const struct fixture_sample drained[] = {
-	{0.0, 0, 0, 0, 0, 0},
-	{0.5, 6 * MIB, 4 * MIB, 5 * MIB, 8 * MIB, 0},
-	{1.0, 12 * MIB, 8 * MIB, 10 * MIB, 16 * MIB, 0},
-	{1.5, 10 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, 1},
-	{2.5, 6 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, 1},
-	{3.5, 4 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, 1},
-	{3.51, 3 * MIB, MIB / 2, MIB, 16 * MIB, 1}, /* the frees have begun */
-	{3.52, 2 * MIB, 0, 0, 16 * MIB, 2},
+	{0.0, 0, 0, 0, 0, WORK},
+	{0.5, 6 * MIB, 4 * MIB, 5 * MIB, 8 * MIB, WORK},
+	{1.0, 12 * MIB, 8 * MIB, 10 * MIB, 16 * MIB, WORK},
+	{1.5, 10 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, IDLE},
+	{2.5, 6 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, IDLE},
+	{3.5, 4 * MIB, 1 * MIB, 2 * MIB, 16 * MIB, IDLE},
+	{3.51, 3 * MIB, MIB / 2, MIB, 16 * MIB, IDLE}, /* the frees have begun */
+	{3.515, 3 * MIB, MIB / 4, MIB / 2, 16 * MIB, FREEING},
+	{3.52, 2 * MIB, 0, 0, 16 * MIB, FREED},
 };
+
+/* Keeps 8 MiB, then frees all. */
+static const struct fixture_sample aged[] = {
+	{0.0, 0, 0, 0, 0, WORK},
+	{0.5, 6 * MIB, 4 * MIB, 5 * MIB, 8 * MIB, WORK},
+	{1.0, 12 * MIB, 8 * MIB, 10 * MIB, 16 * MIB, WORK},
+	{1.5, 16 * MIB, 8 * MIB, 10 * MIB, 24 * MIB, IDLE}, /* as the work has left it */
+	{1.6, 16 * MIB, 8 * MIB, 10 * MIB, 25 * MIB, IDLE},
+	{1.7, 16 * MIB, 2 * MIB, 4 * MIB, 25 * MIB, FREEING},
+	{1.8, 16 * MIB, 0, 0, 25 * MIB, FREED},
+};
+
+/* Three blocks on one allocator. */
+static void add_timelines(json_t *root, const char *workload, const char *allocator,
+			  const struct fixture_sample *samples, size_t count)
+{
+	for (int block = 0; block < 3; block++) {
+		struct fixture_sample rows[16];
+		json_t *entry = fixture_add(root,
+					    &(struct fixture_cell){workload, allocator, 0,
+								   1, block, 10, NULL});
+
+		assert_true(count <= KMEM_ARRAY_SIZE(rows));
+		memcpy(rows, samples, count * sizeof(*samples));
+		/* Blocks differ by a MiB each. */
+		for (size_t i = 1; i < count; i++)
+			rows[i].resident += (block - 1) * MIB;
+		fixture_add_timeline(entry, rows, count);
+		json_object_set_new(entry, "robson_bound_bytes", json_integer(20 * MIB));
+	}
+}
 
 static json_t *drained_results(const char *workload)
 {
 	json_t *root = fixture_results();
 
-	for (int block = 0; block < 3; block++) {
-		struct fixture_sample rows[KMEM_ARRAY_SIZE(drained)];
-		json_t *entry = fixture_add(
-			root,
-			&(struct fixture_cell){workload, "glibc", 0, 1, block, 10, NULL});
-
-		memcpy(rows, drained, sizeof(rows));
-		/* Blocks differ by a MiB each. */
-		for (size_t i = 1; i < KMEM_ARRAY_SIZE(rows); i++)
-			rows[i].resident += (block - 1) * MIB;
-		fixture_add_timeline(entry, rows, KMEM_ARRAY_SIZE(rows));
-		json_object_set_new(entry, "robson_bound_bytes", json_integer(20 * MIB));
-	}
+	add_timelines(root, workload, "glibc", drained, KMEM_ARRAY_SIZE(drained));
 	return root;
 }
 
@@ -176,14 +196,15 @@ static void memory_over_time_and_drain(void **state)
 	(void)state;
 	drawn = draw_or_skip(d, "drain");
 	assert_picture(&drawn, "memory-time-sawtooth-1-thread");
-	/* At the end of the work: resident with its spread, usable, live. */
+	/* Halfway between two samples: resident with its spread, usable, live. */
 	assert_row(&drawn, "memory-time-sawtooth-1-thread", 1,
-		   "\t1\t12582912\t11534336\t13631488\t10485760\t8388608\n");
+		   "\t0.75\t9437184\t8388608\t10485760\t7864320\t6291456\n");
 	assert_row(&drawn, "memory-time-sawtooth-1-thread", 2, "1\t1.5\tidle\n");
 	assert_row(&drawn, "memory-time-sawtooth-1-thread", 3,
 		   "20971520\tRobson: any allocator\n");
 	/* Twice the time of work: the rest is the drain's to show. */
-	assert_no_row(&drawn, "memory-time-sawtooth-1-thread", 2, "freed");
+	assert_row(&drawn, "memory-time-sawtooth-1-thread", 1, "\n1\t3\t");
+	assert_no_row(&drawn, "memory-time-sawtooth-1-thread", 2, "free");
 	assert_picture(&drawn, "drain-sawtooth");
 	assert_row(&drawn, "drain-sawtooth", 1,
 		   "1\t1\t0.01\t10485760\t9437184\t11534336\n");
@@ -196,13 +217,13 @@ static void memory_over_time_and_drain(void **state)
 
 static void fragmentation_clock(void **state)
 {
-	json_t *root = drained_results("age");
+	json_t *root = fixture_results(), *entry;
 	struct dataset *d;
 	struct drawn drawn;
-	json_t *entry;
 	size_t i;
 
 	(void)state;
+	add_timelines(root, "age", "glibc", aged, KMEM_ARRAY_SIZE(aged));
 	json_array_foreach (json_object_get(root, "benchmarks"), i, entry) {
 		json_t *segments = json_pack(
 			"[{s:i, s:{s:i, s:f, s:f}}, {s:i, s:{s:i, s:f, s:f}}]",
@@ -222,8 +243,70 @@ static void fragmentation_clock(void **state)
 	assert_row(&drawn, "age-age-1-thread", 1, "6\t1\t16777216\t61\t60\t62\n");
 	/* Below the clock's step: at half of it. */
 	assert_row(&drawn, "age-age-1-thread", 1, "5\t1\t8388608\t0.5\t0.5\t0.5\n");
-	/* Once the work has ended nothing is drawn: idle memory does not age. */
-	assert_row(&drawn, "age-age-1-thread", 1, "1\t1\t16777216\t20\t20\t20\n\n");
+	assert_row(&drawn, "age-age-1-thread", 1, "1\t1\t16777216\t20\t20\t20\n");
+	/* It ends as the work does: idle memory does not age, and what is freed at the
+	 * end is no fragmentation. */
+	assert_row(&drawn, "age-age-1-thread", 1, "1\t1\t25165824\t20\t20\t20\n\n");
+	draw_end(&drawn, d);
+}
+
+/* The entry's sample in a row; borrowed. */
+static json_t *sample_of(json_t *entry, size_t row)
+{
+	json_t *line = json_object_get(json_object_get(entry, "kmembench"), "timeline");
+
+	return json_array_get(json_object_get(line, "rows"), row);
+}
+
+/*
+ * Cells of which hardly a sample is left: glibc has one, at the same place in all blocks;
+ * slab has one at another place in each, of which no median can be told; and so has kmem
+ * of mappings, which are not counted with every sample.
+ */
+static void clocks_with_one_sample(void **state)
+{
+	enum { ALLOCATED = 4, MAPPINGS = 5 };
+	static const struct fixture_sample one[] = {
+		{0.0, 12 * MIB, 8 * MIB, 10 * MIB, 16 * MIB, WORK},
+		{0.1, 16 * MIB, 2 * MIB, 4 * MIB, 16 * MIB, FREEING},
+	};
+	json_t *root = fixture_results(), *apart = fixture_results(), *entry;
+	struct dataset *d;
+	struct drawn drawn;
+	size_t i;
+
+	(void)state;
+	add_timelines(apart, "age", "slab", one, KMEM_ARRAY_SIZE(one));
+	json_array_foreach (json_object_get(apart, "benchmarks"), i, entry) {
+		json_array_set_new(sample_of(entry, 0), ALLOCATED,
+				   json_integer(16 * MIB + (json_int_t)i));
+		json_array_append(json_object_get(root, "benchmarks"), entry);
+	}
+	d = load(apart, "apart.json");
+	drawn = draw_or_skip(d, "apart");
+	assert_holds(drawn.log,
+		     "left out: age: 'age  1 thread' has no memory time lines of "
+		     "which half of the blocks have a place in common\n");
+	draw_end(&drawn, d);
+	add_timelines(root, "age", "kmem", aged, KMEM_ARRAY_SIZE(aged));
+	json_array_foreach (json_object_get(root, "benchmarks"), i, entry) {
+		for (size_t row = 0; i >= 3 && row < KMEM_ARRAY_SIZE(aged); row++) {
+			if (row != 1)
+				json_array_set_new(sample_of(entry, row), MAPPINGS,
+						   json_null());
+		}
+		if (i >= 3)
+			json_array_set_new(sample_of(entry, 1), ALLOCATED,
+					   json_integer(8 * MIB + (json_int_t)i));
+	}
+	add_timelines(root, "age", "glibc", one, KMEM_ARRAY_SIZE(one));
+	d = load(root, "one.json");
+	drawn = draw_or_skip(d, "one");
+	assert_picture(&drawn, "age-age-1-thread");
+	assert_no_row(&drawn, "age-age-1-thread", 0, "slab");
+	assert_row(&drawn, "age-age-1-thread", 1, "4\t2\t16777216\t40\t40\t40\n\n");
+	assert_no_row(&drawn, "age-age-1-thread", 1, "\n4\t1\t8388");
+	assert_row(&drawn, "age-age-1-thread", 2, "4\t2\tmappings\n\n");
 	draw_end(&drawn, d);
 }
 
@@ -344,6 +427,7 @@ int main(void)
 		cmocka_unit_test(curves_are_interpolated),
 		cmocka_unit_test(memory_over_time_and_drain),
 		cmocka_unit_test(fragmentation_clock),
+		cmocka_unit_test(clocks_with_one_sample),
 		cmocka_unit_test(causes_are_grouped),
 		cmocka_unit_test(further_series_have_panels),
 		cmocka_unit_test(absent_data_has_a_reason),
