@@ -94,7 +94,8 @@ static int draw_page(struct plotter *p, size_t plain, const struct ratios *ratio
 		ratio_page_write(p, &page);
 		note = plot_printf(
 			"Ratio of time per operation to %s, paired within blocks; whiskers: "
-			"Hodges–Lehmann 95 %% interval. Shaded: equivalence band, ±%.3g %%.",
+			"Hodges–Lehmann 95 %% interval. Shaded: equivalence band, ±%.3g %%. "
+			"Open: it cannot be told.",
 			reference->name, COMPARE_EQUIVALENCE_PCT);
 		err = plot_submit(p, title,
 				  "right of 1 the variant is slower; logarithmic", note);

@@ -26,7 +26,7 @@ static const struct bars bars = {
 	.title = "Free memory after the work: how much of it is whole",
 	.subtitle = "shares of free memory, HIGHMEM left out; in whole blocks: higher is "
 		    "better; unusable and time: lower is better",
-	.note = "page-frag: nine tenths filled, half freed at random, then replaced in "
+	.note = "page-frag: memory filled, half of it freed at random, then replaced in "
 		"rounds.",
 };
 

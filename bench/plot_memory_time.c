@@ -15,28 +15,26 @@
 
 /* Cells with less live than this show what an allocator maps to start with. */
 #define LIVE_MIN_BYTES (256 * 1024.0)
-#define POINTS	       500
 /* Names of more phases than this would stand on each other. */
 #define PHASE_NAMES_MAX 4
 /* More lines than this hide what they divide: those of the work are then left out. */
 #define PHASE_LINES_MAX 16
 #define PHASES_MAX	1024
 
+/* Of all blocks. */
 struct lines {
-	struct curves resident, usable, live;
+	struct curves resident, live;
 };
 
 static void take_lines(const struct measurement *m, struct lines *l)
 {
 	curves_of(m, timeline_seconds, timeline_resident, NULL, &l->resident);
-	curves_of(m, timeline_seconds, timeline_usable, NULL, &l->usable);
 	curves_of(m, timeline_seconds, timeline_live, NULL, &l->live);
 }
 
 static void free_lines(struct lines *l)
 {
 	curves_free(&l->resident);
-	curves_free(&l->usable);
 	curves_free(&l->live);
 }
 
@@ -51,16 +49,16 @@ static double largest_live(const struct lines *l)
 	return largest;
 }
 
-static void print_at(FILE *table, const struct curves *c, double t, bool spread)
+/* When the last sample was taken that is of work. */
+static double work_end_s(const struct timeline *t)
 {
-	struct summary s;
+	double end = 0;
 
-	if (!curves_at(c, t, &s))
-		fputs(spread ? "\tnan\tnan\tnan" : "\tnan", table);
-	else if (spread)
-		fprintf(table, "\t%.8g\t%.8g\t%.8g", s.middle, s.low, s.high);
-	else
-		fprintf(table, "\t%.8g", s.middle);
+	for (size_t r = 0; r < t->rows; r++) {
+		if (timeline_working(t, r))
+			end = timeline_seconds(t, r);
+	}
+	return end;
 }
 
 /*
@@ -80,77 +78,93 @@ static double last_second(const struct dataset *d, size_t cell)
 
 			if (!timeline_of(&m->blocks[b], &t))
 				continue;
-			for (size_t r = 0; r < t.rows; r++) {
-				end = fmax(end, timeline_seconds(&t, r));
-				if (timeline_working(&t, r))
-					work = fmax(work, timeline_seconds(&t, r));
-			}
+			end = fmax(end, timeline_seconds(&t, t.rows - 1));
+			work = fmax(work, work_end_s(&t));
 			timeline_free(&t);
 		}
 	}
 	return work > 0 ? fmin(end, 2 * work) : end;
 }
 
-/* Rows: panel, seconds, R, its minimum and maximum, U, L; an empty line between panels.
+/*
+ * The time line of the block whose work took the median time; false when there is none.
+ * Blocks get out of step with each other, so that a median over what is live in them, or
+ * usable, would be of the bursts of the one and the pauses of the other.
  */
-static void write_lines(struct plotter *p, size_t panel, const struct lines *l,
-			double last)
+static bool typical_timeline(const struct measurement *m, struct timeline *t)
 {
-	double from = INFINITY, to = -INFINITY;
+	double *ends = plot_calloc(m->nr_blocks, sizeof(*ends));
+	size_t nr_ends = 0, typical = m->nr_blocks;
 
-	if (!curves_range(&l->resident, &from, &to))
-		return;
-	to = fmin(to, last);
-	for (int i = 0; i <= POINTS; i++) {
-		double t = from + (to - from) * i / POINTS;
+	for (size_t b = 0; b < m->nr_blocks; b++) {
+		ends[b] = NAN;
+		if (timeline_of(&m->blocks[b], t)) {
+			ends[b] = work_end_s(t);
+			nr_ends++;
+			timeline_free(t);
+		}
+	}
+	for (size_t b = 0; b < m->nr_blocks && typical == m->nr_blocks; b++) {
+		size_t before = 0;
 
-		fprintf(p->table, "%zu\t%.6g", panel, t);
-		print_at(p->table, &l->resident, t, true);
-		print_at(p->table, &l->usable, t, false);
-		print_at(p->table, &l->live, t, false);
+		for (size_t o = 0; o < m->nr_blocks; o++)
+			before += ends[o] < ends[b] || (ends[o] == ends[b] && o < b);
+		if (!isnan(ends[b]) && before == (nr_ends - 1) / 2)
+			typical = b;
+	}
+	free(ends);
+	return typical < m->nr_blocks && timeline_of(&m->blocks[typical], t);
+}
+
+static void print_bytes(FILE *table, double bytes)
+{
+	if (isnan(bytes))
+		fputs("\tnan", table);
+	else
+		fprintf(table, "\t%.8g", bytes);
+}
+
+/* Rows: panel, seconds, R, its minimum and maximum over blocks, U, L; an empty line
+ * between panels. */
+static void write_lines(struct plotter *p, size_t panel, const struct timeline *t,
+			const struct lines *l, double last)
+{
+	for (size_t r = 0; r < t->rows && timeline_seconds(t, r) <= last; r++) {
+		struct summary s = {.low = NAN, .high = NAN};
+
+		curves_at(&l->resident, timeline_seconds(t, r), &s);
+		fprintf(p->table, "%zu\t%.6g", panel, timeline_seconds(t, r));
+		print_bytes(p->table, timeline_resident(t, r));
+		print_bytes(p->table, s.low);
+		print_bytes(p->table, s.high);
+		print_bytes(p->table, timeline_usable(t, r));
+		print_bytes(p->table, timeline_live(t, r));
 		fputc('\n', p->table);
 	}
 	fputc('\n', p->table);
 }
 
-/* The first time line of a measurement's blocks; false when there is none. */
-static bool first_timeline(const struct measurement *m, struct timeline *t)
+/* Rows: panel, where a phase begins, the phase's name or "-". */
+static void write_phases(struct plotter *p, size_t panel, const struct timeline *t,
+			 double last)
 {
-	for (size_t b = 0; b < m->nr_blocks; b++) {
-		if (timeline_of(&m->blocks[b], t))
-			return true;
+	size_t begins[PHASES_MAX], n = 0;
+
+	for (size_t r = 1; r < t->rows && n < PHASES_MAX; r++) {
+		if (strcmp(timeline_phase(t, r), timeline_phase(t, r - 1)) != 0)
+			begins[n++] = r;
 	}
-	return false;
-}
+	/* Phases that come again and again leave no room for names. */
+	for (size_t i = 0; i < n; i++) {
+		const char *phase = timeline_phase(t, begins[i]);
+		bool works = sampler_phase_works(phase);
 
-/* Rows: panel, where a phase of its first block begins, the phase's name. */
-static void write_phases(struct plotter *p, size_t cell, const bool *used, double last)
-{
-	fputs("0\tnan\t-\n", p->table);
-	for (size_t s = 0; s < p->d->nr_series; s++) {
-		size_t begins[PHASES_MAX], n = 0;
-		struct timeline t;
-
-		if (!used[s] || !first_timeline(dataset_at(p->d, cell, s), &t))
+		if (n > PHASE_LINES_MAX && works)
 			continue;
-		for (size_t r = 1; r < t.rows && n < PHASES_MAX; r++) {
-			if (strcmp(timeline_phase(&t, r), timeline_phase(&t, r - 1)) != 0)
-				begins[n++] = r;
-		}
-		/* Phases that come again and again leave no room for names. */
-		for (size_t i = 0; i < n; i++) {
-			bool works = sampler_phase_works(timeline_phase(&t, begins[i]));
-			bool named = n <= PHASE_NAMES_MAX || !works;
-
-			if (n > PHASE_LINES_MAX && works)
-				continue;
-			if (timeline_seconds(&t, begins[i]) < last)
-				fprintf(p->table, "%zu\t%.6g\t%s\n",
-					plot_series_number(used, s),
-					timeline_seconds(&t, begins[i]),
-					named ? timeline_phase(&t, begins[i]) : " ");
-		}
-		timeline_free(&t);
+		if (timeline_seconds(t, begins[i]) <= last)
+			fprintf(p->table, "%zu\t%.6g\t%s\n", panel,
+				timeline_seconds(t, begins[i]),
+				n <= PHASE_NAMES_MAX || !works ? phase : "-");
 	}
 }
 
@@ -180,30 +194,45 @@ static void write_bounds(struct plotter *p, size_t cell)
 	}
 }
 
+/* Blocks: lines, phases, bounds. */
+static void write_table(struct plotter *p, size_t cell, const bool *used,
+			const struct lines *lines, double last)
+{
+	struct timeline t;
+
+	for (size_t s = 0; s < p->d->nr_series; s++) {
+		if (!used[s] || !typical_timeline(dataset_at(p->d, cell, s), &t))
+			continue;
+		write_lines(p, plot_series_number(used, s), &t, &lines[s], last);
+		timeline_free(&t);
+	}
+	fputc('\n', p->table);
+	fputs("0\tnan\t-\n", p->table);
+	for (size_t s = 0; s < p->d->nr_series; s++) {
+		if (!used[s] || !typical_timeline(dataset_at(p->d, cell, s), &t))
+			continue;
+		write_phases(p, plot_series_number(used, s), &t, last);
+		timeline_free(&t);
+	}
+	plot_next_block(p);
+	write_bounds(p, cell);
+}
+
 static int draw_cell(struct plotter *p, size_t cell, const bool *used,
 		     const struct lines *lines)
 {
 	char *title = plot_printf("Memory over time: %s", p->d->cells[cell].label);
-	double last = last_second(p->d, cell);
 	int err = -EIO;
 
 	if (plot_begin(p, p->d->cells[cell].label, used) != NULL) {
-		for (size_t s = 0; s < p->d->nr_series; s++) {
-			if (used[s])
-				write_lines(p, plot_series_number(used, s), &lines[s],
-					    last);
-		}
-		fputc('\n', p->table);
-		write_phases(p, cell, used, last);
-		plot_next_block(p);
-		write_bounds(p, cell);
+		write_table(p, cell, used, lines, last_second(p->d, cell));
 		err = plot_submit(
 			p, title,
 			"bytes of the process, less what it held before the first "
 			"allocation; lower is better",
-			"Medians over blocks; pale band: resident, minimum to maximum. Between "
-			"live and usable: internal fragmentation; between usable and resident: "
-			"external and retained.");
+			"The block whose work took the median time; pale band: resident in all "
+			"blocks. Between live and usable: internal fragmentation; between usable "
+			"and resident: external and retained.");
 	}
 	free(title);
 	return err;

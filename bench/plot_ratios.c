@@ -99,6 +99,7 @@ static struct axis axis_of(const struct plotter *p, const struct ratio_page *pag
 {
 	struct axis a = {1 / AXIS_MIN, AXIS_MIN};
 	size_t ratios = 0, beyond = 0;
+	double pad;
 
 	for (size_t i = 0; i < page->nr_cells * p->d->nr_series; i++) {
 		const struct comparison *row = ratios_at(page->ratios,
@@ -107,12 +108,16 @@ static struct axis axis_of(const struct plotter *p, const struct ratio_page *pag
 
 		if (row == NULL || !page->used[i % p->d->nr_series])
 			continue;
-		a.low = fmin(a.low, row->ratio.low / 1.04);
-		a.high = fmax(a.high, row->ratio.high * 1.04);
+		a.low = fmin(a.low, row->ratio.low);
+		a.high = fmax(a.high, row->ratio.high);
 		ratios++;
 		beyond += row->ratio.estimate < 1 / AXIS_MAX ||
 			  row->ratio.estimate > AXIS_MAX;
 	}
+	/* So that no mark is cut off at the edge. */
+	pad = pow(a.high / a.low, 0.03);
+	a.low /= pad;
+	a.high *= pad;
 	if (ratios > 2 && 2 * beyond > ratios)
 		return a;
 	a.low = fmax(a.low, 1 / AXIS_MAX);

@@ -18,6 +18,11 @@ if (TERMINAL eq "svg") {
     set terminal pngcairo noenhanced size WIDTH,HEIGHT font "DejaVu Sans,11" background "#ffffff" dashlength 1.2
 }
 set encoding utf8
+# Gaps shorter than the strokes: gnuplot's own let a short piece of a curve disappear.
+set dashtype 2 (9,4)
+set dashtype 3 (2,3)
+set dashtype 4 (9,3,2,3)
+set dashtype 5 (9,3,2,3,2,3)
 set output OUT
 set datafile separator tab
 set datafile missing "nan"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Bytes over time: a panel for each allocator, resident, usable and live.
-# Index 1: panel, seconds, resident (middle, low, high), usable, live; panels divided by an
-# empty line. 2: panel, where a phase begins, its name. 3: bounds on the memory
-# needed, their names. The first rows of 2 and 3 are empty.
+# Index 1: panel, seconds, resident (and of all blocks the least and the most), usable,
+# live; panels divided by an empty line. 2: panel, where a phase begins, its name or "-". 3:
+# bounds on the memory needed, their names. The first rows of 2 and 3 are empty.
 DATA = ARG1; OUT = ARG2; TERMINAL = ARG3; TITLE = ARG4; SUBTITLE = ARG5; CAPTION = ARG6
 
 # Panels decide the height, so they are counted before the terminal is set.
@@ -17,8 +17,10 @@ stats DATA index 1 using 2 nooutput
 T_MAX = STATS_max
 stats DATA index 1 using 5 nooutput
 MAX = STATS_max
-stats DATA index 1 using 7 nooutput
-MAX = STATS_max > MAX ? STATS_max : MAX
+do for [c in "3 6 7"] {
+    stats DATA index 1 using (column(c + 0)) nooutput
+    MAX = STATS_max > MAX ? STATS_max : MAX
+}
 # A bound far above would flatten all else: then it is told and not drawn.
 array BOUND[5]
 array BOUND_NAME[5]
@@ -35,7 +37,7 @@ BEGIN[PHASES + 1] = 0
 
 KEYS = 3
 KEY_TEXT[1] = "resident, R"; KEY_TEXT[2] = "usable, U"; KEY_TEXT[3] = "live, L"
-if (PHASES > 0) { KEYS = KEYS + 1; KEY_TEXT[KEYS] = "phase (first block)"; KEY_TYPE[KEYS] = 204 }
+if (PHASES > 0) { KEYS = KEYS + 1; KEY_TEXT[KEYS] = "phase"; KEY_TYPE[KEYS] = 204 }
 do for [i = 1:BOUNDS] {
     KEYS = KEYS + 1
     KEY_TEXT[KEYS] = BOUND[i] <= SHOW_MAX ? BOUND_NAME[i] : BOUND_NAME[i].", ".bytes(BOUND[i])
@@ -56,10 +58,11 @@ LEFT = wpx(96)
 @panels_layout
 set multiplot
 set xrange [0:T_MAX]
-set yrange [0:MAX * 1.06]
+# The names of phases stand above the lines.
+set yrange [0:MAX * 1.2]
 STEP = byte_step(MAX)
 set ytics ()
-do for [t = 0:8] { if (STEP * t <= MAX * 1.06) { set ytics add (bytes(STEP * t) STEP * t) } }
+do for [t = 0:8] { if (STEP * t <= MAX * 1.2) { set ytics add (bytes(STEP * t) STEP * t) } }
 set style fill transparent solid 0.22 noborder
 do for [i = 1:BOUNDS] {
     if (BOUND[i] <= SHOW_MAX) { set arrow (5000 + i) from graph 0, first BOUND[i] to graph 1, first BOUND[i] nohead front linetype (204 + i) }
@@ -72,8 +75,15 @@ do for [p = 1:PANELS] {
         if (PHASE_PANEL[i] == p) {
             set arrow i from first BEGIN[i], graph 0 to first BEGIN[i], graph 1 nohead back linetype 204
             # Of two that begin close together the later one is named.
-            NAMED = BEGIN[i + 1] < BEGIN[i] || BEGIN[i + 1] - BEGIN[i] > 0.12 * T_MAX
-            if (NAMED) { set label (2000 + i) PHASE[i] at first BEGIN[i], graph 0.96 left offset character 0.4, 0 textcolor rgb MUTED font SMALL_FONT }
+            NAMED = PHASE[i] eq "-" ? 0 : BEGIN[i + 1] < BEGIN[i] || BEGIN[i + 1] - BEGIN[i] > 0.12 * T_MAX
+            if (NAMED) {
+                # At the axis' end the name stands before its line, not in the key.
+                if (BEGIN[i] < 0.85 * T_MAX) {
+                    set label (2000 + i) PHASE[i] at first BEGIN[i], graph 0.94 left offset character 0.4, 0 textcolor rgb MUTED font SMALL_FONT
+                } else {
+                    set label (2000 + i) PHASE[i] at first BEGIN[i], graph 0.94 right offset character -0.4, 0 textcolor rgb MUTED font SMALL_FONT
+                }
+            }
         }
     }
     BELOW = p > PANELS - COLUMNS ? "seconds since the memory pass began" : ""

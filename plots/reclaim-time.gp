@@ -41,8 +41,8 @@ ROWS = PANELS
 GAP_X = wpx(96)
 LEFT = wpx(84)
 pages(n) = n >= 1e6 ? sprintf("%.3gM", n / 1e6) : n >= 1e4 ? sprintf("%.3gk", n / 1e3) : sprintf("%.0f", n)
-# A step of 1, 2 or 5 times a power of ten, some four to an axis.
-nice(top) = (E = 10.0**floor(log10(top / 4.0)), M = top / 4.0 / E, M < 1.5 ? E : M < 3.5 ? 2 * E : M < 7.5 ? 5 * E : 10 * E)
+# A step of 1, 2 or 5 times a power of ten, some four to an axis; pages are whole.
+nice(top) = top < 4 ? 1 : (E = 10.0**floor(log10(top / 4.0)), M = top / 4.0 / E, M < 1.5 ? E : M < 3.5 ? 2 * E : M < 7.5 ? 5 * E : 10 * E)
 set multiplot
 set xrange [0:T_MAX]
 do for [p = 1:PANELS] {

@@ -15,7 +15,7 @@ HEIGHT = HEIGHT < 420 ? 420 : HEIGHT
 load ARG0[1:strlen(ARG0) - strlen("tail-causes.gp")]."common.gp"
 
 # The allocator's doing in strong colours, the machine's in grey, what is not known pale.
-array COLOUR[6] = [0xe69f00, 0x0072b2, 0x009e73, 0x555555, 0x999999, 0xdedede]
+array COLOUR[6] = [0xe69f00, 0x0072b2, 0x009e73, 0x555555, 0x999999, 0xcccccc]
 KEYS = 0
 stats DATA index 3 using (KEYS = KEYS + 1, KEY_TEXT[KEYS] = strcol(1), 1) nooutput
 do for [i = 1:KEYS] {

@@ -196,14 +196,16 @@ static void memory_over_time_and_drain(void **state)
 	(void)state;
 	drawn = draw_or_skip(d, "drain");
 	assert_picture(&drawn, "memory-time-sawtooth-1-thread");
-	/* Halfway between two samples: resident with its spread, usable, live. */
+	/* The block of median length, at the end of the work: resident with the spread of
+	 * all blocks, usable, live. */
 	assert_row(&drawn, "memory-time-sawtooth-1-thread", 1,
-		   "\t0.75\t9437184\t8388608\t10485760\t7864320\t6291456\n");
+		   "\t1\t12582912\t11534336\t13631488\t10485760\t8388608\n");
 	assert_row(&drawn, "memory-time-sawtooth-1-thread", 2, "1\t1.5\tidle\n");
 	assert_row(&drawn, "memory-time-sawtooth-1-thread", 3,
 		   "20971520\tRobson: any allocator\n");
 	/* Twice the time of work: the rest is the drain's to show. */
-	assert_row(&drawn, "memory-time-sawtooth-1-thread", 1, "\n1\t3\t");
+	assert_row(&drawn, "memory-time-sawtooth-1-thread", 1, "\n1\t2.5\t");
+	assert_no_row(&drawn, "memory-time-sawtooth-1-thread", 1, "\n1\t3.5");
 	assert_no_row(&drawn, "memory-time-sawtooth-1-thread", 2, "free");
 	assert_picture(&drawn, "drain-sawtooth");
 	assert_row(&drawn, "drain-sawtooth", 1,
