@@ -28,12 +28,12 @@ BOUNDS = 0
 stats DATA index 3 using ($1 == $1 ? (BOUNDS = BOUNDS + 1, BOUND[BOUNDS] = $1, BOUND_NAME[BOUNDS] = strcol(2), 1) : 0) nooutput
 SHOW_MAX = 4 * MAX
 do for [i = 1:BOUNDS] { MAX = (BOUND[i] > MAX && BOUND[i] <= SHOW_MAX) ? BOUND[i] : MAX }
-array PHASE_PANEL[2000]
-array BEGIN[2001]
+array PHASE_PANEL[2001]
+array BEGIN[2000]
 array PHASE[2000]
 PHASES = 0
 stats DATA index 2 using ($1 > 0 ? (PHASES = PHASES + 1, PHASE_PANEL[PHASES] = $1, BEGIN[PHASES] = $2, PHASE[PHASES] = strcol(3), 1) : 0) nooutput
-BEGIN[PHASES + 1] = 0
+PHASE_PANEL[PHASES + 1] = 0
 
 KEYS = 3
 KEY_TEXT[1] = "resident, R"; KEY_TEXT[2] = "usable, U"; KEY_TEXT[3] = "live, L"
@@ -75,7 +75,7 @@ do for [p = 1:PANELS] {
         if (PHASE_PANEL[i] == p) {
             set arrow i from first BEGIN[i], graph 0 to first BEGIN[i], graph 1 nohead back linetype 204
             # Of two that begin close together the later one is named.
-            NAMED = PHASE[i] eq "-" ? 0 : BEGIN[i + 1] < BEGIN[i] || BEGIN[i + 1] - BEGIN[i] > 0.12 * T_MAX
+            NAMED = PHASE[i] eq "-" ? 0 : PHASE_PANEL[i + 1] != p || BEGIN[i + 1] - BEGIN[i] > 0.12 * T_MAX
             if (NAMED) {
                 # At the axis' end the name stands before its line, not in the key.
                 if (BEGIN[i] < 0.85 * T_MAX) {
