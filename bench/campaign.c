@@ -38,8 +38,11 @@ static void keep_block(struct campaign *c, const size_t *order, size_t count,
 			json_array_append_new(
 				cells, json_pack("[I, O]", (json_int_t)order[i], entry));
 	}
-	if (json_array_size(cells) > 0 && journal_append(&c->journal, block, cells) != 0)
-		cli_warn("cannot write to the journal: %s", kmem_last_error());
+	if (json_array_size(cells) > 0 &&
+	    journal_append(&c->journal, block, cells) != 0 && c->journal.lost == 1)
+		cli_warn("cannot write to the journal, so that --resume will not go on "
+			 "from here: %s",
+			 kmem_last_error());
 	json_decref(cells);
 }
 
@@ -190,6 +193,10 @@ static int open_outputs(struct campaign *c)
 	if (err != 0)
 		cli_error("cannot %s: %s", o->resume ? "resume" : "start",
 			  kmem_last_error());
+	else if (c->journal.damaged_line > 0)
+		cli_warn("'%s' is damaged in line %zu: what stood there and behind it is "
+			 "measured again",
+			 c->journal.path, c->journal.damaged_line);
 	return err == 0 ? EXIT_DONE : EXIT_USAGE;
 }
 
@@ -213,8 +220,11 @@ static int write_outputs(struct campaign *c, const struct campaign_result *resul
 		return EXIT_DONE;
 	}
 	if (results_save(o->out, result->root) != 0) {
-		cli_error("%s (the finished cells are kept in '%s')", kmem_last_error(),
-			  c->journal.path);
+		cli_error(
+			"%s (%s of the finished cells are kept in '%s': make room, and go "
+			"on with --resume)",
+			kmem_last_error(), c->journal.lost == 0 ? "all" : "some",
+			c->journal.path);
 		journal_close(&c->journal, true);
 		return EXIT_CELL_FAILED;
 	}

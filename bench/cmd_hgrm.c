@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <kmem/error.h>
 
@@ -112,10 +113,12 @@ static int write_one(struct request *r, struct hgrm *h, const char *name,
 			err = -EIO;
 		if (fclose(out) != 0)
 			err = -EIO;
-		if (err != 0)
+		if (err != 0) {
 			kmem_error(err, "cannot write '%s': %m", path);
-		else
+			unlink(path);
+		} else {
 			puts(path);
+		}
 	}
 	free(path);
 	return err;
@@ -228,7 +231,7 @@ static int export_file(struct request *r, char **paths, int which, bool many)
 	r->prefix = prefix != NULL ? prefix : "";
 	err = write_file(r, root);
 	if (err != 0)
-		cli_error("%s", kmem_last_error());
+		cli_error("cannot export '%s': %s", paths[which], kmem_last_error());
 	json_decref(root);
 	free(prefix);
 	return err == 0 ? EXIT_DONE : EXIT_USAGE;
@@ -246,8 +249,8 @@ static int export_files(struct request *r, char **paths, int count)
 		code = export_file(r, paths, i, count > 1);
 	if (code == EXIT_DONE && r->written == 0) {
 		cli_error(
-			"no latency histogram of what was asked for: see 'kmembench list' for "
-			"names, and run with a --latency-time above 0");
+			"no latency histogram of what was asked for: 'kmembench list' has the "
+			"names, and some workloads time no single calls");
 		return EXIT_USAGE;
 	}
 	return code;

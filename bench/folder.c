@@ -13,6 +13,7 @@
 int folder_make(const char *path)
 {
 	char part[PATH_MAX];
+	struct stat st;
 
 	if (path[0] == '\0' ||
 	    (size_t)snprintf(part, sizeof(part), "%s", path) >= sizeof(part))
@@ -30,6 +31,8 @@ int folder_make(const char *path)
 		if (c == '\0')
 			break;
 	}
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return kmem_error(-ENOTDIR, "'%s' is a file: name a folder", path);
 	if (access(path, W_OK | X_OK) != 0)
 		return kmem_error(-errno, "cannot write into '%s': %m", path);
 	return 0;

@@ -182,8 +182,9 @@ static int global_number(struct reader *r, const char *key, const char *value)
 		if (strcmp(key, numbers[i].key) != 0)
 			continue;
 		if (!(number >= numbers[i].min && number <= numbers[i].max))
-			return complain(r, "'%s = %s' is out of range: it takes %g to %g",
-					key, value, numbers[i].min, numbers[i].max);
+			return complain(
+				r, "'%s = %s' is out of range: it takes %.16g to %.16g",
+				key, value, numbers[i].min, numbers[i].max);
 		*numbers[i].target = number;
 		return 1;
 	}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -107,7 +108,7 @@ int journal_create(struct journal *j, const char *out, const struct journal_iden
 	if (j->file != NULL)
 		fclose(j->file);
 	free(j->path);
-	*j = (struct journal){NULL, NULL};
+	*j = (struct journal){0};
 	return err;
 }
 
@@ -120,7 +121,10 @@ static int check_header(const struct journal *j, const json_t *header,
 
 	snprintf(hash, sizeof(hash), "%016" PRIx64, id->plan_hash);
 	if (plan == NULL || json_object_get(header, "kmembench_journal") == NULL)
-		return kmem_error(-EINVAL, "'%s' is not a journal of kmembench", j->path);
+		return kmem_error(-EINVAL,
+				  "'%s' is not a journal of kmembench, or is damaged at "
+				  "its beginning: remove it to begin anew",
+				  j->path);
 	if (strcmp(plan, hash) != 0)
 		return kmem_error(
 			-EINVAL,
@@ -174,21 +178,25 @@ static int hand_over(json_t *cells, unsigned int block,
 	return err;
 }
 
-/* Hands over each whole line; *end is where the last whole one ended. */
-static int read_entries(FILE *file, long *end,
+/* Hands over each whole line; *end is where the last whole one ended, *damaged the number
+ * of the line that is none. */
+static int read_entries(FILE *file, long *end, size_t *damaged,
 			int (*fn)(size_t, unsigned int, json_t *, void *), void *arg)
 {
 	char *line = NULL;
-	size_t size = 0;
+	size_t size = 0, number = 1; /* the header */
 	int err = 0;
 
 	*end = ftell(file);
+	*damaged = 0;
 	while (err == 0 && getline(&line, &size, file) > 0) {
 		json_t *record = json_loads(line, 0, NULL);
 		json_t *cells = json_object_get(record, "cells");
 
+		number++;
 		if (cells == NULL || line[strlen(line) - 1] != '\n') {
 			json_decref(record);
+			*damaged = number;
 			break;
 		}
 		err = hand_over(cells,
@@ -224,7 +232,7 @@ int journal_resume(struct journal *j, const char *out, const struct journal_iden
 	if (err == 0)
 		err = read_header(j, file, id, seed);
 	if (err == 0)
-		err = read_entries(file, &end, fn, arg);
+		err = read_entries(file, &end, &j->damaged_line, fn, arg);
 	if (err == 0 &&
 	    (ftruncate(fileno(file), end) != 0 || fseek(file, end, SEEK_SET) != 0))
 		err = kmem_error(-errno, "cannot go on writing '%s': %s", j->path,
@@ -240,18 +248,33 @@ no_file:
 	return err;
 }
 
+/* Half a line would make what follows it unreadable. */
+static void take_back(struct journal *j, off_t end)
+{
+	__fpurge(j->file);
+	clearerr(j->file);
+	if (ftruncate(fileno(j->file), end) == 0)
+		fseeko(j->file, end, SEEK_SET);
+}
+
 int journal_append(struct journal *j, unsigned int block, json_t *cells)
 {
 	json_t *record;
+	off_t end;
 	int err = 0;
 
 	if (j->file == NULL)
 		return 0;
+	end = ftello(j->file);
 	record = json_pack("{s:I, s:O}", "block", (json_int_t)block, "cells", cells);
 	if (json_dumpf(record, j->file, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
 	    fputc('\n', j->file) == EOF || fflush(j->file) != 0)
 		err = kmem_error(-EIO, "'%s': %s", j->path, strerror(errno));
 	json_decref(record);
+	if (err != 0) {
+		take_back(j, end);
+		j->lost++;
+	}
 	return err;
 }
 

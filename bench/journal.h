@@ -15,6 +15,9 @@
 struct journal {
 	FILE *file; /* NULL: no journal is kept */
 	char *path;
+	size_t damaged_line; /* found by journal_resume(), dropped with all behind; 0:
+				none */
+	size_t lost;	     /* blocks that could not be written */
 };
 
 /* What a run must have in common with the one that it goes on with. */
@@ -40,7 +43,8 @@ int journal_resume(struct journal *j, const char *out, const struct journal_iden
 		   int (*fn)(size_t cell, unsigned int block, json_t *entry, void *arg),
 		   void *arg);
 
-/* cells: [[index, entry], ...] of one block. 0 or -errno with a text. */
+/* cells: [[index, entry], ...] of one block. 0, or -errno with a text: then the journal
+ * is as it was before. */
 int journal_append(struct journal *j, unsigned int block, json_t *cells);
 
 /* keep false: the results file holds everything, the journal is removed. */

@@ -49,7 +49,9 @@ int list_split(const char *text, struct string_list *list)
 			end--;
 		if (end == p) {
 			string_list_release(list);
-			return kmem_error(-EINVAL, "the list '%s' has an empty item",
+			return kmem_error(-EINVAL,
+					  "the list '%s' has an empty item: put one "
+					  "comma between two names, and none at its ends",
 					  text);
 		}
 		if (append(list, p, (size_t)(end - p)) != 0) {
@@ -79,7 +81,11 @@ int list_split_specs(const char *text, struct string_list *list)
 		return err;
 	for (size_t i = 0; i < list->count; i++) {
 		char *piece = list->item[i];
+		size_t end = strlen(piece) - 1;
 
+		/* No options, "slab:", is the plain one. */
+		if (end > 0 && piece[end] == ':')
+			piece[end] = '\0';
 		if (kept > 0 && continues_options(piece)) {
 			char *name = list->item[kept - 1];
 			size_t length = strlen(name) + strlen(piece) + 2;

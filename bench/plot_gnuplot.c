@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,12 +83,29 @@ static void read_errors(FILE *errors, char *text, size_t size)
 			break;
 	}
 	if (text[0] == '\0')
-		snprintf(text, size, "it printed no message");
+		snprintf(text, size, "it left no whole picture and no message");
+}
+
+/* The last bytes of a picture that is whole. */
+static bool is_whole(const char *path)
+{
+	static const char png[] = "\0\0\0\0IEND\xae\x42\x60\x82";
+	char tail[32] = "";
+	FILE *in = fopen(path, "re");
+	size_t n = 0;
+
+	if (in != NULL && fseek(in, -(long)(sizeof(png) - 1), SEEK_END) == 0)
+		n = fread(tail, 1, sizeof(png) - 1, in);
+	if (in != NULL)
+		fclose(in);
+	return n == sizeof(png) - 1 &&
+	       (memcmp(tail, png, n) == 0 || strstr(tail, "</svg>") != NULL);
 }
 
 static int job_failed(const struct gnuplot_job *job, int status)
 {
 	char text[1024];
+	struct statvfs disk;
 
 	read_errors(job->errors, text, sizeof(text));
 	if (WIFSIGNALED(status))
@@ -95,17 +113,18 @@ static int job_failed(const struct gnuplot_job *job, int status)
 				  WTERMSIG(status), job->script);
 	if (WEXITSTATUS(status) == 127)
 		return not_installed();
+	/* It does not look at what becomes of its output. */
+	if (statvfs(job->temporary, &disk) == 0 && disk.f_bavail == 0)
+		return kmem_error(-ENOSPC, "cannot write '%s': %s", job->output,
+				  strerror(ENOSPC));
 	return kmem_error(-ENOTSUP, "gnuplot failed on '%s' for '%s': %s", job->script,
 			  job->output, text);
 }
 
-/* A job is good when gnuplot ended well and left a file with something in it. */
+/* A job is good when gnuplot ended well and left a whole file. */
 static int job_result(const struct gnuplot_job *job, int status, FILE *log)
 {
-	struct stat st;
-
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
-	    stat(job->temporary, &st) != 0 || st.st_size == 0)
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || !is_whole(job->temporary))
 		return job_failed(job, status);
 	if (rename(job->temporary, job->output) != 0)
 		return kmem_error(-errno, "cannot write '%s': %m", job->output);

@@ -20,9 +20,9 @@ static int number(const char *command, const char *option, const char *text, dou
 	*value = strtod(text, &end);
 	if (end == text || *end != '\0' || errno != 0 ||
 	    !(*value >= min && *value <= max))
-		return cli_usage_error(command,
-				       "'%s' is not a value for %s: it takes %g to %g",
-				       text, option, min, max);
+		return cli_usage_error(
+			command, "'%s' is not a value for %s: it takes %.16g to %.16g",
+			text, option, min, max);
 	return EXIT_DONE;
 }
 

@@ -44,6 +44,8 @@ static void test_refusals(void **state)
 	assert_int_equal(folder_make("/proc/none/here"), -ENOENT);
 	assert_non_null(strstr(kmem_last_error(), "'/proc/none'"));
 	assert_int_equal(folder_make("/dev/null/x"), -ENOTDIR);
+	assert_int_equal(folder_make("/proc/self/status"), -ENOTDIR);
+	assert_non_null(strstr(kmem_last_error(), "is a file: name a folder"));
 }
 
 int main(void)

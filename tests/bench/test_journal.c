@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <kmem/error.h>
@@ -109,12 +112,45 @@ static void test_torn_line_is_dropped(void **state)
 	fclose(file);
 	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
 	assert_int_equal(seen.count, 2);
+	assert_int_equal(j.damaged_line, 3);
 	append(&j, 2, 1); /* takes the torn line's place */
 	journal_close(&j, true);
 	memset(&seen, 0, sizeof(seen));
 	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
 	assert_int_equal(seen.count, 4);
 	assert_int_equal(seen.cell[2], 2);
+	journal_close(&j, false);
+}
+
+/* A block that finds no room leaves no half line, behind which nothing could be read. */
+static void test_no_room(void **state)
+{
+	struct journal j = {0};
+	struct seen seen = {0};
+	struct rlimit old, small;
+	json_t *cells = json_pack("[[i, {s:i}]]", 7, "a", 1);
+	uint64_t seed = 0;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(journal_create(&j, out, &ours, 1), 0);
+	append(&j, 0, 0);
+	assert_int_equal(stat(path, &st), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){(rlim_t)st.st_size + 10, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(journal_append(&j, 1, cells), -EIO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	json_decref(cells);
+	assert_int_equal(j.lost, 1);
+	append(&j, 2, 1);
+	journal_close(&j, true);
+	assert_int_equal(journal_resume(&j, out, &ours, &seed, remember, &seen), 0);
+	assert_int_equal(seen.count, 4);
+	assert_int_equal(seen.cell[2], 2);
+	assert_int_equal(j.damaged_line, 0);
 	journal_close(&j, false);
 }
 
@@ -182,6 +218,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_resume, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_torn_line_is_dropped, make_dir,
 						remove_dir),
+		cmocka_unit_test_setup_teardown(test_no_room, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_refusals, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_one_writer_at_a_time, make_dir,
 						remove_dir),

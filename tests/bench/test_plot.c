@@ -544,7 +544,12 @@ static void test_gnuplot_fails(void **state)
 	setenv("PATH", old, 1);
 	free(old);
 	old = fake_gnuplot("exit 0"); /* says it is done, writes nothing */
-	expect_failure("silent", "printed no message");
+	expect_failure("silent", "left no whole picture and no message");
+	setenv("PATH", old, 1);
+	free(old);
+	old = fake_gnuplot(
+		"echo half > \"$4\"; exit 0"); /* a full disk looks like this */
+	expect_failure("half", "left no whole picture");
 	setenv("PATH", old, 1);
 	free(old);
 	old = fake_gnuplot("kill -SEGV $$");

@@ -131,6 +131,19 @@ def test_refusals(tmp):
         foreign.write_text('{"hello": 1}')
         refused(f"{command} of a foreign file", [command, foreign, *extra], "foreign.json")
         refused(f"{command} of a missing file", [command, tmp / "none.json", *extra], "none.json")
+    refused("an empty name in a list", ["run", "-a", "glibc,", "-w", "pair"], "'glibc,'", "comma")
+    refused("a seed beyond the largest", ["run", "-a", "glibc", "-w", "pair", "--seed", "-1"],
+            "9007199254740992")
+    refused("a file in place of a folder", ["plot", HERE / "data" / "results.json", "-o", foreign],
+            "is a file: name a folder")
+    result = run("run", "-n", "-a", "slab:", "-w", "pair:")
+    check("pair/slab/size:64/threads:1\n" in result.stdout, "no option behind a colon", result.stdout)
+    damaged = load(HERE / "data" / "results.json")
+    latency = next(e["kmembench"]["latency"] for e in damaged["benchmarks"]
+                   if e["kmembench"].get("latency"))
+    latency["alloc"]["buckets"] = [[-5, 3]]
+    (tmp / "damaged.json").write_text(json.dumps(damaged))
+    refused("a damaged histogram", ["hgrm", tmp / "damaged.json"], "damaged.json", "damaged bucket")
     trace = tmp / "bad.kmt"
     trace.write_bytes(b"KMBTRACE" + b"\1\0\0\0" * 3)
     refused("replay of a truncated trace", ["replay", trace, "-a", "glibc"], "bad.kmt")
@@ -391,10 +404,15 @@ def test_interrupt(tmp):
     for entry in partial["benchmarks"]:
         pairs.setdefault((entry["family_index"], entry["repetition_index"]), []).append(entry)
     check(all(len(block) == 2 for block in pairs.values()), "only whole blocks are kept", pairs)
+    journal_lines = journal.read_text().splitlines()
     result = run(*args)
     check(result.returncode == 2 and "--resume" in result.stderr,
           "a second start does not overwrite them", result.stderr)
+    with open(journal, "a") as file:
+        file.write('{"block":')
     result = run(*args[:-2], "--resume")
+    check(f"is damaged in line {len(journal_lines) + 1}" in result.stderr,
+          "what is dropped of a journal is told", result.stderr)
     whole = load(out)
     check(result.returncode == 0 and whole["context"]["kmembench"]["complete"] and
           len(whole["benchmarks"]) == 20, "--resume finishes the run", result.stderr)
