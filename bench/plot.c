@@ -215,6 +215,22 @@ void plot_left_out(struct plotter *p, const char *fmt, ...)
 	fputc('\n', p->log);
 }
 
+void plot_count_left(struct plot_left_cells *left, const struct plot_cell *cell)
+{
+	if (left->count++ == 0)
+		left->first = cell->label;
+}
+
+void plot_left_out_cells(struct plotter *p, const struct plot_left_cells *left,
+			 const char *reason)
+{
+	if (left->count == 1)
+		plot_left_out(p, "'%s': %s", left->first, reason);
+	else if (left->count > 1)
+		plot_left_out(p, "'%s' and %zu more: %s", left->first, left->count - 1,
+			      reason);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type,
 			struct FTW *ftw)
 {

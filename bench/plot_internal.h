@@ -71,6 +71,15 @@ const char *plot_bars_text(const struct plotter *p, const char *interval, char *
 /* Says on the log that something was left out. */
 void plot_left_out(struct plotter *p, const char *fmt, ...) KMEM_PRINTF(2, 3);
 
+/* Cells that are left out for the same reason, told in one line. */
+struct plot_left_cells {
+	size_t count;
+	const char *first; /* label */
+};
+void plot_count_left(struct plot_left_cells *left, const struct plot_cell *cell);
+void plot_left_out_cells(struct plotter *p, const struct plot_left_cells *left,
+			 const char *reason);
+
 /* 1-based number of a series among those used, as the tables name it. */
 size_t plot_series_number(const bool *series_used, size_t series);
 

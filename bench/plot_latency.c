@@ -251,6 +251,7 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used,
 static int draw(struct plotter *p)
 {
 	bool *used = plot_calloc(p->d->nr_series, sizeof(*used));
+	struct plot_left_cells left = {0};
 	int err = 0;
 
 	for (size_t c = 0; c < p->d->nr_cells && err == 0; c++) {
@@ -259,9 +260,9 @@ static int draw(struct plotter *p)
 		if (mark_used(p->d, c, used, &common) > 0)
 			err = draw_cell(p, c, used, &common);
 		else
-			plot_left_out(p, "'%s' has no latency histogram",
-				      p->d->cells[c].label);
+			plot_count_left(&left, &p->d->cells[c]);
 	}
+	plot_left_out_cells(p, &left, "no latency histogram");
 	free(used);
 	return err;
 }

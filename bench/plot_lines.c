@@ -219,8 +219,9 @@ static const char *panel_title(const struct plot_lines *l, const struct plot_cel
 	return cell->op != NULL && cell->op[0] != '\0' ? cell->op : cell->workload;
 }
 
-/* All pages of the workload that begins at cell `from`. */
-static int draw_workload(struct plotter *p, const struct plot_lines *l, size_t from)
+/* All pages of the workload that begins at cell `from`; *drawn: there was one. */
+static int draw_workload(struct plotter *p, const struct plot_lines *l, size_t from,
+			 bool *drawn)
 {
 	struct lines_page page = {
 		.lines = l, .workload = p->d->cells[from].workload, .number = 1};
@@ -245,23 +246,38 @@ static int draw_workload(struct plotter *p, const struct plot_lines *l, size_t f
 	}
 	if (err == 0 && page.nr_panels > 0)
 		err = draw_page(p, &page);
-	if (!any)
-		plot_left_out(p, "'%s' was measured with one value of %s only",
-			      page.workload, l->what);
+	*drawn = any;
 	return err;
 }
 
 int plot_lines_draw(struct plotter *p, const struct plot_lines *lines)
 {
+	char *without = plot_strdup(""); /* names of workloads */
+	size_t nr_without = 0;
 	int err = 0;
 
 	/* Cells are sorted by workload. */
 	for (size_t c = 0; c < p->d->nr_cells && err == 0; c++) {
+		const char *workload = p->d->cells[c].workload;
+		bool drawn;
+
 		if (lines->concerns != NULL && !lines->concerns(&p->d->cells[c]))
 			continue;
-		if (c == 0 ||
-		    strcmp(p->d->cells[c].workload, p->d->cells[c - 1].workload) != 0)
-			err = draw_workload(p, lines, c);
+		if (c > 0 && strcmp(workload, p->d->cells[c - 1].workload) == 0)
+			continue;
+		err = draw_workload(p, lines, c, &drawn);
+		if (!drawn) {
+			char *longer = plot_printf("%s%s'%s'", without,
+						   nr_without > 0 ? ", " : "", workload);
+
+			free(without);
+			without = longer;
+			nr_without++;
+		}
 	}
+	if (nr_without > 0)
+		plot_left_out(p, "%s %s measured with one value of %s only", without,
+			      nr_without == 1 ? "was" : "were", lines->what);
+	free(without);
 	return err;
 }

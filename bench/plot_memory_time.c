@@ -238,7 +238,13 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used,
 	return err;
 }
 
-static int consider_cell(struct plotter *p, size_t cell, bool *used, struct lines *lines)
+/* Why cells have no picture. */
+struct reasons {
+	struct plot_left_cells no_line, untouched, small;
+};
+
+static int consider_cell(struct plotter *p, size_t cell, bool *used, struct lines *lines,
+			 struct reasons *left)
 {
 	const struct dataset *d = p->d;
 	double live = 0;
@@ -254,12 +260,11 @@ static int consider_cell(struct plotter *p, size_t cell, bool *used, struct line
 			live = fmax(live, largest_live(&lines[s]));
 	}
 	if (n == 0)
-		plot_left_out(p, "'%s' has no memory time line", d->cells[cell].label);
+		plot_count_left(&left->no_line, &d->cells[cell]);
 	else if (!plot_cell_touched(&d->cells[cell]))
-		plot_left_out(p, "'%s' does not touch its blocks: they are not resident",
-			      d->cells[cell].label);
+		plot_count_left(&left->untouched, &d->cells[cell]);
 	else if (live < LIVE_MIN_BYTES)
-		plot_left_out(p, "'%s' has less than 256 KiB live", d->cells[cell].label);
+		plot_count_left(&left->small, &d->cells[cell]);
 	else
 		err = draw_cell(p, cell, used, lines);
 	for (size_t s = 0; s < d->nr_series; s++)
@@ -271,10 +276,15 @@ static int draw(struct plotter *p)
 {
 	bool *used = plot_calloc(p->d->nr_series, sizeof(*used));
 	struct lines *lines = plot_calloc(p->d->nr_series, sizeof(*lines));
+	struct reasons left = {0};
 	int err = 0;
 
 	for (size_t c = 0; c < p->d->nr_cells && err == 0; c++)
-		err = consider_cell(p, c, used, lines);
+		err = consider_cell(p, c, used, lines, &left);
+	plot_left_out_cells(p, &left.no_line, "no memory time line");
+	plot_left_out_cells(p, &left.untouched,
+			    "blocks that are not touched are not resident");
+	plot_left_out_cells(p, &left.small, "less than 256 KiB live");
 	free(lines);
 	free(used);
 	return err;

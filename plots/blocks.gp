@@ -50,7 +50,7 @@ do for [p = 1:PANELS] {
         NAME = p % 2 == 1 ? S_NAME[i] : ""
         set ytics add (NAME i)
     }
-    BELOW = p > PANELS - COLUMNS ? "time per operation" : ""
+    BELOW = p <= PANELS - COLUMNS ? "" : LOGARITHMIC ? "time per operation" : "ns per operation"
     set xlabel BELOW
     if (LOGARITHMIC) {
         set xrange [SMALLEST[p] / 1.1:LARGEST[p] * 1.1]

@@ -81,14 +81,15 @@ do for [p = 1:PANELS] {
     set object 100 rectangle from first 1 / BAND, graph 0 to first BAND, graph 1 behind \
         fillcolor rgb "#cfe8d5" fillstyle solid 1 noborder
     set arrow 1 from 1, graph 0 to 1, graph 1 nohead lw 1.4 lc rgb "#444444" back
+    # What lies beyond the axis is told beside its interval, or the part of it that is seen.
     plot for [v = 1:(BARS ? 4 : 0)] DATA index 2 using ($1 == p && $6 == v - 1 ? $3 : NaN):2:(1):3:($2 - 0.3):($2 + 0.3) \
             with boxxyerror lc rgb COLOUR[v], \
         for [v = 1:4] DATA index 2 using ($1 == p && $6 == v - 1 ? $3 : NaN):2:4:5 \
             with xerrorbars lc rgb COLOUR[v] lw 1.5 pt -1, \
         for [v = 1:4] DATA index 2 using ($1 == p && $6 == v - 1 && $7 == 0 ? $3 : NaN):2 \
             with points pt POINT[v] ps 0.9 * POINT_SCALE lw 1.4 lc rgb COLOUR[v], \
-        DATA index 2 using ($1 == p && $7 == 1 && $3 < 1 ? $3 : NaN):2:8 with labels left textcolor rgb TEXT font SMALL_FONT, \
-        DATA index 2 using ($1 == p && $7 == 1 && $3 > 1 ? $3 : NaN):2:8 with labels right textcolor rgb TEXT font SMALL_FONT, \
+        DATA index 2 using ($1 == p && $7 == 1 && $3 < 1 ? $5 : NaN):2:8 with labels left offset character 0.4, 0 textcolor rgb TEXT font SMALL_FONT, \
+        DATA index 2 using ($1 == p && $7 == 1 && $3 > 1 ? $4 : NaN):2:8 with labels right offset character -0.4, 0 textcolor rgb TEXT font SMALL_FONT, \
         DATA index 2 using ($1 == p && PANELS <= 2 ? HIGH : NaN):2:9 \
             with labels left offset character 0.8, 0 textcolor rgb TEXT font SMALL_FONT
     unset label 3

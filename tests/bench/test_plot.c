@@ -408,7 +408,8 @@ static void test_untouched_cells_have_no_memory_plot(void **state)
 		assert_int_equal(files_in(dir, ""), 2); /* the summary and the forest */
 		fflush(log);
 		assert_non_null(strstr(text, "not touched"));
-		assert_non_null(strstr(text, "has no latency histogram"));
+		assert_non_null(
+			strstr(text, "'pair  64 B, 1 thread': no latency histogram\n"));
 	}
 	fclose(log);
 	free(text);
