@@ -213,7 +213,7 @@ $(O)/fuzz/%: tests/fuzz/%.c $(SRC_upto_workloads)
 
 # --- checks ---
 .PHONY: check format
-check: all ## format, layers, headers that compile alone, results against the schema
+check: all ## format, layers, headers, results against the schema, what documents name
 	$(Q)CC='$(CC)' FLAGS='$(C_FLAGS) $(PC_CFLAGS)' BUILD=$(O) tools/check.sh
 
 format: ## rewrite all sources in the project's format

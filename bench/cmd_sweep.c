@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "bench/cli.h"
 #include "bench/folder.h"
 #include "bench/jobfile.h"
+#include "bench/journal.h"
 #include "bench/plot.h"
 #include "bench/record.h"
 #include "bench/report.h"
@@ -250,6 +252,28 @@ static const char *record_section(const struct job_section *section, void *arg)
 	return err == 0 ? s->trace : NULL;
 }
 
+/*
+ * A sweep that is under way, or was interrupted, rests on the traces in its folder: they
+ * must not be recorded anew. The lock ends with the process.
+ */
+static int claim_folder(const struct sweep *s)
+{
+	int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+		cli_error(
+			"cannot start: another process is sweeping into '%s': wait for it, "
+			"or give another output",
+			s->dir);
+		return -EBUSY;
+	}
+	if (journal_expect(s->results, s->options.resume) == 0)
+		return 0;
+	cli_error("cannot %s: %s", s->options.resume ? "resume" : "start",
+		  kmem_last_error());
+	return -EEXIST;
+}
+
 static int plan_sweep(struct sweep *s, const struct override *overrides, size_t count)
 {
 	int err = s->jobfile != NULL ? job_read_file(s->jobfile, &s->job, &s->plan)
@@ -279,6 +303,13 @@ static int plan_sweep(struct sweep *s, const struct override *overrides, size_t 
 			  s->dir != NULL ? kmem_last_error() : "no temporary folder");
 		return EXIT_USAGE;
 	}
+	if ((size_t)snprintf(s->results, sizeof(s->results), "%s/results.json", s->dir) >=
+	    sizeof(s->results)) {
+		cli_error("cannot write results: the path is too long");
+		return EXIT_USAGE;
+	}
+	if (!s->dry_run && claim_folder(s) != 0)
+		return EXIT_USAGE;
 	if (job_plan(&s->job, &s->plan, record_section, s) != 0)
 		return EXIT_USAGE;
 	if (s->plan.count == 0) {
@@ -396,10 +427,6 @@ int cmd_sweep(int argc, char **argv)
 	code = parse(&s, argc, argv, overrides, &count);
 	if (code == EXIT_DONE)
 		code = plan_sweep(&s, overrides, count);
-	if (code == EXIT_DONE &&
-	    (size_t)snprintf(s.results, sizeof(s.results), "%s/results.json", s.dir) >=
-		    sizeof(s.results))
-		code = EXIT_USAGE;
 	if (code == EXIT_DONE && s.dry_run)
 		campaign_dry_run(&s.plan, &s.options);
 	else if (code == EXIT_DONE)

@@ -84,6 +84,27 @@ static int explain_journal(const struct journal *j)
 		j->path);
 }
 
+static int explain_absence(const struct journal *j, int err)
+{
+	return kmem_error(err,
+			  "there is no journal '%s' (%s): nothing was interrupted here",
+			  j->path, strerror(-err));
+}
+
+int journal_expect(const char *out, bool resume)
+{
+	struct journal j = {.path = journal_path(out)};
+	bool there = access(j.path, F_OK) == 0;
+	int err = 0;
+
+	if (resume && !there)
+		err = explain_absence(&j, -errno);
+	else if (!resume && there)
+		err = explain_journal(&j);
+	free(j.path);
+	return err;
+}
+
 int journal_create(struct journal *j, const char *out, const struct journal_identity *id,
 		   uint64_t seed)
 {
@@ -222,10 +243,7 @@ int journal_resume(struct journal *j, const char *out, const struct journal_iden
 	j->path = journal_path(out);
 	file = fopen(j->path, "r+e");
 	if (file == NULL) {
-		err = -errno;
-		kmem_error(err,
-			   "there is no journal '%s' (%s): nothing was interrupted here",
-			   j->path, strerror(errno));
+		err = explain_absence(j, -errno);
 		goto no_file;
 	}
 	err = lock(j, file);

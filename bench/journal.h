@@ -29,6 +29,12 @@ struct journal_identity {
 /* The running program as a text: its revision, and a hash of its file. Free it. */
 char *journal_build(const char *git_revision);
 
+/*
+ * Before anything is done for OUT that a journal's run rests on: is there one to resume,
+ * or none, to start? 0 or -errno with a text. Keeps nothing open.
+ */
+int journal_expect(const char *out, bool resume);
+
 /* Starts "OUT.journal"; refuses when one is there. 0 or -errno with a text. */
 int journal_create(struct journal *j, const char *out, const struct journal_identity *id,
 		   uint64_t seed);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What every script here begins with: the program under test, and TAP on standard output."""
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -47,6 +49,34 @@ def run(*args, timeout=240, **kwargs):
     """The program, its output captured; arguments of any type."""
     return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
                           timeout=timeout, **kwargs)
+
+
+# Options of a quick cell.
+FAST = ["--reps", "2", "--time", "0.002", "--latency-time", "0.001", "-q"]
+
+
+def refused(name, args, *words, code=2):
+    """The command line is refused, in words that hold these."""
+    result = run(*args)
+    missing = [word for word in words if word not in result.stderr]
+    check(result.returncode == code and not missing and "Traceback" not in result.stderr, name,
+          f"exit {result.returncode}, missing {missing}\n{result.stderr}")
+
+
+def load(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def main(tests):
+    """Runs the tests, each with an empty folder."""
+    for test in tests:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                test(pathlib.Path(folder))
+            except Exception as error:  # a broken test is a failed test
+                check(False, f"{test.__name__} ran to its end", repr(error))
+    return finish()
 
 
 def finish():
