@@ -1,33 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The page: whole, self-contained, escaped, and honest about what is not there. */
-#include "plot_fixture.h"
+#include "plot_drawing.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
-#include <kmem/error.h>
-
-#include "bench/plot.h"
 #include "bench/report.h"
 #include "bench/report_internal.h"
-
-static char *folder;
-
-static int group_setup(void **state)
-{
-	(void)state;
-	setenv("KMEMBENCH_DATADIR", ".", 0);
-	folder = fixture_folder();
-	return 0;
-}
-
-static int group_teardown(void **state)
-{
-	(void)state;
-	plot_remove_folder(folder);
-	free(folder);
-	return 0;
-}
 
 static char *read_file(const char *path)
 {
