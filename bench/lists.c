@@ -81,11 +81,7 @@ int list_split_specs(const char *text, struct string_list *list)
 		return err;
 	for (size_t i = 0; i < list->count; i++) {
 		char *piece = list->item[i];
-		size_t end = strlen(piece) - 1;
 
-		/* No options, "slab:", is the plain one. */
-		if (end > 0 && piece[end] == ':')
-			piece[end] = '\0';
 		if (kept > 0 && continues_options(piece)) {
 			char *name = list->item[kept - 1];
 			size_t length = strlen(name) + strlen(piece) + 2;

@@ -85,6 +85,60 @@ static void more_is_better_turns_the_words(void **state)
 	json_decref(file);
 }
 
+/* Counts that do not scatter need one block, and no interval. */
+static void counts_are_compared_exactly(void **state)
+{
+	json_t *file = new_file();
+	struct compare_options o = defaults;
+	struct comparison_table t;
+
+	(void)state;
+	add(file, "glibc", 64, 0, "ok", "instructions_per_op", 100);
+	add(file, "slab", 64, 0, "ok", "instructions_per_op", 102);
+	o.metric = "instructions_per_op";
+	assert_int_equal(compare_within(file, &o, &t), 0);
+	assert_string_equal(t.traits.unit, "1/op");
+	assert_true(t.rows[0].ratio.bounded);
+	assert_close(t.rows[0].ratio.low, 1.02, 1e-12);
+	assert_close(t.rows[0].ratio.high, 1.02, 1e-12);
+	assert_int_equal(t.rows[0].verdict, VERDICT_SLOWER);
+	assert_true(comparison_regressed(&t, &t.rows[0], 1.9));
+	assert_false(comparison_regressed(&t, &t.rows[0], 2.1));
+	comparison_table_release(&t);
+	json_decref(file);
+}
+
+/* A workload's own figures stand in no table: their names tell what they are. */
+static void names_tell_units(void **state)
+{
+	static const struct {
+		const char *metric, *unit;
+		bool larger_is_better;
+	} cases[] = {
+		{"things_per_second", "1/s", true},
+		{"first_thing_ns_p50", "ns", false},
+		{"pause_ns", "ns", false},
+		{"pinned_bytes", "B", false},
+		{"things", "", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(cases); i++) {
+		json_t *file = new_file();
+		struct compare_options o = defaults;
+		struct comparison_table t;
+
+		add(file, "glibc", 64, 0, "ok", cases[i].metric, 1);
+		add(file, "slab", 64, 0, "ok", cases[i].metric, 2);
+		o.metric = cases[i].metric;
+		assert_int_equal(compare_within(file, &o, &t), 0);
+		assert_string_equal(t.traits.unit, cases[i].unit);
+		assert_int_equal(t.traits.larger_is_better, cases[i].larger_is_better);
+		comparison_table_release(&t);
+		json_decref(file);
+	}
+}
+
 static void few_blocks_cannot_tell(void **state)
 {
 	json_t *file = new_file();
@@ -291,6 +345,8 @@ int main(void)
 		cmocka_unit_test(verdicts_within_one_file),
 		cmocka_unit_test(pairs_are_matched_by_block_not_by_order),
 		cmocka_unit_test(more_is_better_turns_the_words),
+		cmocka_unit_test(counts_are_compared_exactly),
+		cmocka_unit_test(names_tell_units),
 		cmocka_unit_test(few_blocks_cannot_tell),
 		cmocka_unit_test(zero_and_negative_figures_use_differences),
 		cmocka_unit_test(both_zero_is_the_same),

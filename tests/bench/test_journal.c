@@ -154,6 +154,25 @@ static void test_no_room(void **state)
 	journal_close(&j, false);
 }
 
+/* What is asked before a program is recorded for a sweep. */
+static void test_expected(void **state)
+{
+	struct journal j = {0};
+
+	(void)state;
+	assert_int_equal(journal_expect(out, false), 0);
+	assert_int_equal(journal_expect(out, true), -ENOENT);
+	assert_non_null(strstr(kmem_last_error(), "nothing was interrupted"));
+	assert_int_equal(journal_create(&j, out, &ours, 1), 0);
+	assert_int_equal(journal_expect(out, true), 0);
+	assert_int_equal(journal_expect(out, false), -EBUSY);
+	assert_non_null(strstr(kmem_last_error(), "another process"));
+	journal_close(&j, true);
+	assert_int_equal(journal_expect(out, true), 0);
+	assert_int_equal(journal_expect(out, false), -EEXIST);
+	assert_non_null(strstr(kmem_last_error(), "--resume"));
+}
+
 static void test_refusals(void **state)
 {
 	struct journal j = {0};
@@ -219,6 +238,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_torn_line_is_dropped, make_dir,
 						remove_dir),
 		cmocka_unit_test_setup_teardown(test_no_room, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_expected, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_refusals, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_one_writer_at_a_time, make_dir,
 						remove_dir),

@@ -125,6 +125,40 @@ static json_t *mixed_results(void)
 	return root;
 }
 
+/* The tables of what the memory pass found, and of what slow operations were due to. */
+static void test_memory_and_causes(void **state)
+{
+	json_t *root = fixture_results(), *entry;
+	char *text;
+
+	(void)state;
+	for (int b = 0; b < 3; b++) {
+		entry = fixture_add(
+			root, &(struct fixture_cell){"age", "glibc", 0, 1, b, 10, NULL});
+		json_object_set_new(entry, "internal_fragmentation",
+				    json_real(0.1 * (b + 1)));
+		json_object_set_new(entry, "space_ratio", json_real(1.5));
+		json_object_set_new(entry, "mappings_max", json_integer(40 + b));
+		json_object_set_new(entry, "rss_bytes_idle_1s",
+				    json_integer((json_int_t)3 << 20));
+		fixture_add_cause(entry, "alloc", "fault", 3, 1500);
+		fixture_add_cause(entry, "alloc", "unknown", 1, 900);
+	}
+	fixture_add(root, &(struct fixture_cell){"age", "slab", 0, 1, 0, 10, NULL});
+	text = page(root);
+	assert_says(text, "<h2 id=\"memory\">");
+	assert_says(text, "<td>20.0 %</td>");
+	assert_says(text, "<td>1.50</td>");
+	assert_says(text, "<td>41</td>");
+	assert_says(text, "<td>3 MiB</td>");
+	assert_null(strstr(text, "<th>external</th>"));
+	assert_says(text, "<h2 id=\"tails\">");
+	assert_says(text,
+		    "<td>75.0&nbsp;% <span class=\"interval\">to 1.50 µs</span></td>");
+	assert_says(text, "<td>25.0&nbsp;%");
+	free(text);
+}
+
 static void test_says_who_wins(void **state)
 {
 	char *text = page(mixed_results());
@@ -233,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_svg_ids_are_prefixed),
+		cmocka_unit_test(test_memory_and_causes),
 		cmocka_unit_test(test_says_who_wins),
 		cmocka_unit_test(test_is_self_contained),
 		cmocka_unit_test(test_warns),
