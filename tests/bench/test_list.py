@@ -152,9 +152,7 @@ def test_a_named_library_is_listed():
         assert "has no 'malloc' of its own" in mine["reason"], mine["reason"]
 
 
-def test_help_and_full_disk():
-    assert output("list", "--help").startswith("Lists allocators")
-    assert output("topology", "--help").startswith("Shows NUMA nodes")
+def test_full_disk():
     for command in (["list"], ["list", "--json"], ["topology"], ["topology", "--json"]):
         with open("/dev/full", "w") as full:
             result = subprocess.run([PROGRAM, *command], stdout=full, stderr=subprocess.PIPE)
