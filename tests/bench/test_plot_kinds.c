@@ -394,8 +394,7 @@ static void absent_data_has_a_reason(void **state)
 	static const char *const reasons[] = {
 		"left out: forest: no cell was measured on two allocators in one run\n",
 		"left out: blocks: no cell has two blocks\n",
-		"left out: memory-time: 'pair  64 B, 1 thread' and 1 more: no memory time "
-		"line\n",
+		"left out: memory-time: 'pair  64 B, 1 thread' and 1 more: no memory time ",
 		"left out: time-size: 'pair', 'wset' were measured with one value of size only\n",
 		"left out: drain: no memory time line goes on for 0.1 s after the last free\n",
 		"left out: age: the workload 'age' was not measured\n",

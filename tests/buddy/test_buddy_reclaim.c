@@ -77,7 +77,8 @@ static struct shrinker shrinker = {.count = count, .scan = scan};
 
 static void up(const char *options)
 {
-	cache.first = cache.n = 0;
+	cache.n = 0;
+	cache.first = 0;
 	cache.scans = 0;
 	cache.allocates = false;
 	mm_up(options);
