@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "workloads/harness/arena.h"
+
 static void page_repeat_is_a_hot_pair(void **state)
 {
 	(void)state;
@@ -68,6 +70,7 @@ static void page_bulk_frees_in_the_named_order(void **state)
 static void check_replaced(const char *workload, const char *params, uint64_t live)
 {
 	for (unsigned int threads = 1; threads <= 2; threads++) {
+		uint64_t arenas = arena_bytes();
 		struct driver d;
 
 		driver_init(&d, workload, params, 8192, threads);
@@ -77,6 +80,7 @@ static void check_replaced(const char *workload, const char *params, uint64_t li
 		assert_true(driver_pass(&d, 3) > 0);
 		assert_true(d.model->live_bytes_max >= live);
 		driver_finish(&d);
+		assert_int_equal(arena_bytes(), arenas);
 	}
 }
 
