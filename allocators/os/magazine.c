@@ -77,6 +77,7 @@ static int create_locked(struct magazines *m, uint32_t limit, uint32_t least)
 		magazine_infos[id].slots = slots;
 		magazine_infos[id].limit = limit;
 		magazine_infos[id].least = least;
+		magazine_infos[id].max = 0;
 		nr_used++;
 	}
 	return 0;
@@ -107,6 +108,7 @@ void magazine_destroy(struct magazines *m)
 		for (unsigned int id = m->out; cpu_used(cpu) && id <= m->in; id++)
 			store_top(cpu_of(cpu), id, pair(NOTHING));
 	}
+	magazine_release_large(m->out, m->in);
 	for (unsigned int id = m->out; id <= m->in; id++) {
 		magazine_infos[id].slots = NULL;
 		nr_used--;

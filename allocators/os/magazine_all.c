@@ -13,9 +13,10 @@ static void hand_over(void *const *top, void (*fn)(void *object, void *arg), voi
 		fn(*top, arg);
 }
 
-static void drain_locked(struct magazine_cpu *c, size_t id,
-			 void (*fn)(void *object, void *arg), void *arg)
+static void drain_locked(unsigned int cpu, size_t id, void (*fn)(void *object, void *arg),
+			 void *arg)
 {
+	struct magazine_cpu *c = cpu_of(cpu);
 	void *objects[64];
 	size_t n;
 
@@ -27,24 +28,27 @@ static void drain_locked(struct magazine_cpu *c, size_t id,
 		top = load_top(c, id);
 		for (n = 0; n < KMEM_ARRAY_SIZE(objects) && top[-1] != NULL; top--)
 			objects[n++] = top[-1];
-		if (n > 0)
-			store_top(c, id, top);
+		if (top[-1] == NULL)
+			top = magazine_emptied(cpu, id, top, false);
+		store_top(c, id, top);
 		spin_word_unlock(&c->lock[id]);
 		for (size_t i = 0; i < n; i++)
 			fn(objects[i], arg);
 	} while (n == KMEM_ARRAY_SIZE(objects));
 }
 
-/* Takes a magazine away from its users; NULL: empty, or somebody else has it. */
-static void **stop(struct magazine_cpu *c, size_t id)
+/* Takes a magazine away from its users; NULL: empty and small, or somebody else has it.
+ */
+static void **stop(unsigned int cpu, size_t id)
 {
+	struct magazine_cpu *c = cpu_of(cpu);
 	void **top = NULL;
 
 	spin_lock(&stop_lock);
 	for (;;) {
 		void **old = load_top(c, id);
 
-		if (is_pair(old) || old[-1] == NULL)
+		if (is_pair(old) || (old[-1] == NULL && !place_of(cpu, id, old).large))
 			break;
 		if (!atomic_compare_exchange_strong(&c->top[id], &old, pair(STOPPED)))
 			continue;
@@ -74,16 +78,16 @@ static void drain_one(unsigned int cpu, size_t id, bool quiescent,
 	if (is_pair(top))
 		return;
 	if (quiescent) {
-		store_top(c, id, bottom_under(cpu, id, top));
+		store_top(c, id, magazine_emptied(cpu, id, top, false));
 		hand_over(top, fn, arg);
 	} else if (!lockless()) {
-		drain_locked(c, id, fn, arg);
+		drain_locked(cpu, id, fn, arg);
 	} else {
-		top = stop(c, id);
+		top = stop(cpu, id);
 		if (!top)
 			return;
 		hand_over(top, fn, arg);
-		store_top(c, id, bottom_under(cpu, id, top));
+		store_top(c, id, magazine_emptied(cpu, id, top, true));
 	}
 }
 

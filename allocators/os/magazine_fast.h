@@ -28,6 +28,8 @@
  * newest object is handed out next; so caches of large objects have one, `in` = `out`. So
  * has every cache on aarch64, where no such store is safe (rseq_aarch64.h).
  *
+ * The upper bound can be moved, by one store again: magazine_grow.c.
+ *
  * Sequences, draining and fork are those of percpu_fast.h: each sequence ends in the
  * one store that makes it happen; a magazine is stopped by exchanging its top for that
  * of an empty-and-full pair and restarting the sequences of all CPUs. In the mode
@@ -51,7 +53,7 @@
 /* All CPUs' magazines of one cache. Constant after magazine_create(). */
 struct magazines {
 	uint8_t out, in; /* numbers; equal: one magazine. 0: none */
-	uint32_t limit;	 /* objects of each */
+	uint32_t limit;	 /* objects of each; where they may grow, at first */
 };
 
 /* All of a CPU's tops; written by that CPU alone, in sequences or under locks. */
@@ -104,6 +106,24 @@ static KMEM_ALWAYS_INLINE bool magazine_push_hit(size_t id, void *object)
 int magazine_create(struct magazines *m, uint32_t limit, uint32_t least);
 /* They must be empty and unused, or their entries are forgotten. */
 void magazine_destroy(struct magazines *m);
+
+/* --- bounds that move: magazine_grow.c --- */
+
+/* Before their first use: their limits may be raised up to max, at most PERCPU_LIMIT_MAX,
+ * by doubling. 0; -EINVAL. */
+int magazine_let_grow(const struct magazines *m, uint32_t max);
+/*
+ * That CPU's magazines as far as they are empty get this limit, or a power of two below;
+ * a hint: without memory, in use or called from another CPU they stay as they are.
+ */
+void magazine_set_empty(const struct magazines *m, unsigned int cpu, uint32_t limit);
+/* Doubles the limit of that CPU's `in` if it is full, has been enlarged by the function
+ * before and stays within `limit`. False: it is as it was. */
+bool magazine_raise_full(const struct magazines *m, unsigned int cpu, uint32_t limit);
+/* The largest limit that a magazine of that CPU has; 0: it has none. Nobody else is using
+ * them; the same holds for the check that all bounds are where they should be. */
+uint32_t magazine_limit(const struct magazines *m, unsigned int cpu);
+bool magazine_check(const struct magazines *m);
 
 /* --- this CPU's; out of line, in both modes --- */
 

@@ -18,6 +18,10 @@ struct magazine_info {
 	void **slots;
 	uint32_t limit;
 	uint32_t least; /* objects in `in` for an exchange; 0: there is one magazine */
+	uint32_t max;	/* limit << n: bounds may be moved that far; 0: they stay */
+	/* The same with `max` entries, made when one first grows; the second only if two.
+	 * magazine_grow.c has the theory. */
+	void **_Atomic large[2];
 };
 
 #pragma GCC visibility push(hidden)
@@ -68,13 +72,47 @@ static inline void **bottom_of(unsigned int cpu, size_t id, bool second)
 	return slots + 1 + (second ? magazine_infos[id].limit + 2 : 0);
 }
 
-/* Of the one that this top points into: they change places. */
-static inline void **bottom_under(unsigned int cpu, size_t id, void *const *top)
+/* The same of the large slots; NULL: there are none. */
+static inline void **large_bottom_of(unsigned int cpu, size_t id, bool second)
 {
-	void **second = bottom_of(cpu, id, true);
+	void **large = atomic_load_explicit(&magazine_infos[id].large[second],
+					    memory_order_acquire);
 
-	return magazine_infos[id].least && top >= second ? second
-							 : bottom_of(cpu, id, false);
+	return large ? (void **)((char *)large + ((size_t)cpu << PERCPU_AREA_SHIFT)) + 1
+		     : NULL;
+}
+
+/* Which slots a magazine is in: two of them change places, and each may have grown. */
+struct magazine_place {
+	void **bottom;
+	bool second, large;
+};
+
+static inline bool lies_above(void *const *top, void *const *bottom, uint32_t limit)
+{
+	return bottom && (uintptr_t)top - (uintptr_t)bottom <= limit * sizeof(*bottom);
+}
+
+/* Of the slots that this top, not a pair's, points into. */
+static inline struct magazine_place place_of(unsigned int cpu, size_t id,
+					     void *const *top)
+{
+	const struct magazine_info *info = &magazine_infos[id];
+	struct magazine_place place = {.bottom = bottom_of(cpu, id, false)};
+
+	if (KMEM_LIKELY(lies_above(top, place.bottom, info->limit)))
+		return place;
+	place.second = true;
+	place.bottom = bottom_of(cpu, id, true);
+	if (info->least && lies_above(top, place.bottom, info->limit))
+		return place;
+	place.large = true;
+	place.bottom = large_bottom_of(cpu, id, true);
+	if (lies_above(top, place.bottom, info->max))
+		return place;
+	place.second = false;
+	place.bottom = large_bottom_of(cpu, id, false);
+	return place;
 }
 
 static inline bool lockless(void)
@@ -85,7 +123,16 @@ static inline bool lockless(void)
 /* Entries between bottom and top; 0 for a pair. Others may be at work. */
 static inline size_t count_of(unsigned int cpu, size_t id, void **top)
 {
-	return is_pair(top) ? 0 : (size_t)(top - bottom_under(cpu, id, top));
+	return is_pair(top) ? 0 : (size_t)(top - place_of(cpu, id, top).bottom);
 }
+
+/* --- magazine_grow.c --- */
+
+/* Of numbers that are given back; under magazine_lock. */
+void magazine_release_large(unsigned int out, unsigned int in);
+/* The top of a magazine that has just been emptied by whoever has it, with this top
+ * before: it is as small as a new one. `discard`: memory of what it had grown goes back.
+ */
+void **magazine_emptied(unsigned int cpu, size_t id, void *const *top, bool discard);
 
 #endif /* KMEM_OS_MAGAZINE_INTERNAL_H */

@@ -18,6 +18,7 @@
 #include "allocators/os/spinlock.h"
 
 #include <string.h>
+#include <unistd.h>
 
 struct free_range {
 	struct free_range *next; /* at a higher address of the same chunk */
@@ -84,6 +85,21 @@ static char *take_untouched(struct chunk *c, size_t size)
 	return p;
 }
 
+/* What is large goes back to the system instead: other CPUs may never use it. */
+static void zero(char *p, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *from = (char *)KMEM_ALIGN_UP((uintptr_t)p, page);
+	char *to = (char *)((uintptr_t)(p + size) & ~(uintptr_t)(page - 1));
+
+	if (from >= to || os_discard_anon(from, (size_t)(to - from)) != 0) {
+		memset(p, 0, size);
+		return;
+	}
+	memset(p, 0, (size_t)(from - p));
+	memset(to, 0, (size_t)(p + size - to));
+}
+
 char *percpu_area_alloc(size_t size, size_t header)
 {
 	char *p = NULL;
@@ -106,7 +122,7 @@ char *percpu_area_alloc(size_t size, size_t header)
 	spin_unlock(&lock);
 
 	for (unsigned int cpu = 0; recycled && cpu < os_nr_cpus(); cpu++)
-		memset(p + ((size_t)cpu << PERCPU_AREA_SHIFT), 0, header);
+		zero(p + ((size_t)cpu << PERCPU_AREA_SHIFT), header);
 	return p;
 }
 

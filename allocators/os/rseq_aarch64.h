@@ -380,6 +380,34 @@ static inline size_t rseq_magazine_put(ptrdiff_t rs, const void *table, size_t i
 	return done;
 }
 
+/*
+ * While the magazine's top is `expected`: MAGAZINE_FULL into *slot, then value into
+ * *word, which makes it happen. Nobody may mind a *slot that is written alone. False: it
+ * is not.
+ */
+static inline bool rseq_magazine_bound(ptrdiff_t rs, const void *table, size_t id,
+				       void *const *expected, void **slot, void **word,
+				       void *value)
+{
+	unsigned long done;
+
+	__asm__ __volatile__(
+		MAGAZINE_HEAD "mov %[done], xzr\n\t"
+			      "ldr x10, [x9, %[id], lsl #3]\n\t"
+			      "cmp x10, %[expected]\n\t"
+			      "b.ne 2f\n\t"
+			      "mov x10, %c[full]\n\t"
+			      "str x10, [%[slot]]\n\t"
+			      "mov %[done], #1\n\t"
+			      "str %[value], [%[word]]\n" MAGAZINE_TAIL
+		: [done] "=&r"(done)
+		: MAGAZINE_INPUTS(rs, table), [id] "r"(id), [expected] "r"(expected),
+		  [slot] "r"(slot), [word] "r"(word), [value] "r"(value),
+		  [full] "i"(MAGAZINE_FULL)
+		: "x9", "x10", "x11", "memory", "cc");
+	return done != 0;
+}
+
 /* There are none that could: see RSEQ_HAS_EXCHANGE. */
 static inline bool rseq_magazine_exchange(ptrdiff_t rs, const void *table, size_t out,
 					  const void *pairs, size_t pairs_bytes)

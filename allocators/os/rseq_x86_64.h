@@ -402,6 +402,32 @@ static inline bool rseq_magazine_exchange(ptrdiff_t rs, const void *table, size_
 	return done != 0;
 }
 
+/*
+ * While the magazine's top is `expected`: MAGAZINE_FULL into *slot, then value into
+ * *word, which makes it happen. Nobody may mind a *slot that is written alone. False: it
+ * is not.
+ */
+static inline bool rseq_magazine_bound(ptrdiff_t rs, const void *table, size_t id,
+				       void *const *expected, void **slot, void **word,
+				       void *value)
+{
+	unsigned long done;
+
+	__asm__ __volatile__(
+		MAGAZINE_HEAD "xorl %k[done], %k[done]\n\t"
+			      "cmpq %[expected], (%%rax,%[id],8)\n\t"
+			      "jne 2f\n\t"
+			      "movq %[full], (%[slot])\n\t"
+			      "movl $1, %k[done]\n\t"
+			      "movq %[value], (%[word])\n" MAGAZINE_TAIL
+		: [done] "=&r"(done)
+		: MAGAZINE_INPUTS(rs, table), [id] "r"(id), [expected] "r"(expected),
+		  [slot] "r"(slot), [word] "r"(word), [value] "r"(value),
+		  [full] "i"(MAGAZINE_FULL)
+		: "rax", "memory", "cc");
+	return done != 0;
+}
+
 #endif
 
 #endif /* KMEM_OS_RSEQ_X86_64_H */

@@ -59,6 +59,27 @@ static void use_magazine_batches(void)
 	inside -= (ptrdiff_t)magazine_pop_batch(&magazines, 4, some);
 }
 
+/* Up when full, down when empty, once round in some hundred calls. */
+static void use_magazine_bounds(void)
+{
+	static bool taking;
+	void *some[16] = {&inside};
+	unsigned int cpu = os_cpu_id();
+	size_t n;
+
+	if (taking) {
+		n = magazine_pop_batch(&magazines, 16, some);
+		inside -= (ptrdiff_t)n;
+		if (n == 0)
+			magazine_set_empty(&magazines, cpu, 2 * NR);
+		taking = n != 0;
+	} else {
+		n = magazine_push(&magazines, &inside);
+		inside += (ptrdiff_t)n;
+		taking = n == 0 && !magazine_raise_full(&magazines, cpu, 8 * NR);
+	}
+}
+
 static void *work(void *arg)
 {
 	void (*const *use)(void) = arg;
@@ -88,6 +109,7 @@ static void restart(void (*use)(void))
 	assert_int_equal(percpu_stacks_init(&stacks, NR), 0);
 	assert_int_equal(percpu_counter_init(&counter), 0);
 	assert_int_equal(magazine_create(&magazines, NR, 1), 0);
+	assert_int_equal(magazine_let_grow(&magazines, 8 * NR), 0);
 	atomic_store(&enough, false);
 	assert_int_equal(pthread_create(&thread, NULL, work, &use), 0);
 	/* The bound is only for a system that never does. */
@@ -100,6 +122,7 @@ static void restart(void (*use)(void))
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_true(atomic_load(&os_percpu_aborts) >= before + RESTARTS);
 	all_is_counted();
+	assert_true(magazine_check(&magazines));
 	magazine_destroy(&magazines);
 	percpu_counter_destroy(&counter);
 	percpu_stacks_destroy(&stacks);
@@ -116,6 +139,7 @@ RESTART(use_stack_batches)
 RESTART(use_counter)
 RESTART(use_magazine)
 RESTART(use_magazine_batches)
+RESTART(use_magazine_bounds)
 
 int main(void)
 {
@@ -125,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_use_counter),
 		cmocka_unit_test(test_use_magazine),
 		cmocka_unit_test(test_use_magazine_batches),
+		cmocka_unit_test(test_use_magazine_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
