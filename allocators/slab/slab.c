@@ -39,10 +39,10 @@
  * colour further than the slab before it did, so that equal fields of equal objects
  * spread over the sets of the processor's caches.
  *
- * Free. Push into this CPU's magazine. When it is full, its newest batchcount
- * objects move to its depot; what that has no room for goes back to its
- * slabs. A slab that becomes empty while the node has more free objects than
- * free_limit is given back to the page allocator at once, others when
+ * Free. Push into this CPU's magazine. When it is full and may not grow
+ * (slab_magazines.c), its newest batchcount objects move to its depot; what that has no
+ * room for goes back to its slabs. A slab that becomes empty while the node has more free
+ * objects than free_limit is given back to the page allocator at once, others when
  * somebody calls kmem_cache_shrink() or kmem_cache_reap().
  *
  * Nodes. The arrays of a CPU hold objects of the CPU's own node. Where there are
@@ -100,7 +100,7 @@
  * are aligned to their size, as Linux guarantees since 5.4; SLAB_POISON is
  * ignored for caches with a constructor, as in SLUB. From Bonwick & Adams:
  * magazines change places on a CPU, but none travels to the depot, objects are copied in
- * batches; their size is fixed per cache, and the depot tunes itself.
+ * batches; magazines and depots tune themselves by what misses show, not by contention.
  *
  * References: J. Bonwick, "The Slab Allocator", USENIX Summer 1994; J. Bonwick
  * and J. Adams, "Magazines and Vmem", USENIX 2001; Linux 2.6.28 mm/slab.c.
@@ -217,7 +217,7 @@ static size_t slab_take_or_grow(struct kmem_cache *cache, gfp_t gfp, int nid, si
 static void *slab_refill(struct kmem_cache *cache, gfp_t gfp)
 {
 	void *objects[SLAB_BATCH_MAX];
-	size_t want = cache->limit ? cache->batchcount : 1;
+	size_t want = cache->limit ? slab_batch_here(cache) : 1;
 	size_t got, pushed;
 	void *object = slab_depot_refill(cache);
 

@@ -34,11 +34,12 @@
 /* Other CPUs that an empty depot is refilled from before the slabs are asked. */
 #define DEPOT_VICTIMS 4u
 
-static struct slab_depot *depot_here(struct kmem_cache *cache)
+/* Of the CPU at hand. */
+static struct slab_depot *depot_of(struct kmem_cache *cache, unsigned int cpu)
 {
 	if (cache->depots)
-		return slab_depot_of_cpu(cache, os_cpu_id());
-	return &cache->node[slab_this_node()].depot;
+		return slab_depot_of_cpu(cache, cpu);
+	return &cache->node[slab_nr_nodes > 1 ? cpu_to_node(cpu) : 0].depot;
 }
 
 static uint32_t depot_avail(const struct slab_depot *d)
@@ -172,7 +173,8 @@ size_t slab_depot_pop(struct slab_depot *d, size_t n, void **out)
 /* From the depot into this CPU's magazine, one for the caller. */
 static void *depot_to_array(struct kmem_cache *cache, struct slab_depot *d)
 {
-	size_t run = cache->batchcount, pushed, left;
+	size_t run = slab_batch_now(cache, d);
+	size_t pushed, left;
 	void **slots, *object;
 
 	if (run > d->fill)
@@ -262,13 +264,17 @@ static bool steal(struct kmem_cache *cache, struct slab_depot *thief, int nid,
 	return false;
 }
 
-/* This CPU's depot, locked and not empty; NULL: neither it nor others have anything. */
-static struct slab_depot *find_stock(struct kmem_cache *cache)
+/* This CPU's depot, locked and not empty; NULL: neither it nor others have anything.
+ * `missed`: for a magazine that was found empty. */
+static struct slab_depot *find_stock(struct kmem_cache *cache, bool missed)
 {
-	struct slab_depot *d = depot_here(cache);
+	unsigned int cpu = os_cpu_id();
+	struct slab_depot *d = depot_of(cache, cpu);
 
 	if (cache->depot_limit == 0 || !depot_trylock(d))
 		return NULL;
+	if (missed && cache->depots)
+		slab_magazine_empty(cache, d, cpu);
 	if (d->top) {
 		d->refills++;
 		return d;
@@ -282,7 +288,7 @@ static struct slab_depot *find_stock(struct kmem_cache *cache)
 
 void *slab_depot_refill(struct kmem_cache *cache)
 {
-	struct slab_depot *d = find_stock(cache);
+	struct slab_depot *d = find_stock(cache, true);
 	uint32_t surplus;
 	void *object;
 
@@ -298,7 +304,7 @@ void *slab_depot_refill(struct kmem_cache *cache)
 
 size_t slab_depot_take(struct kmem_cache *cache, size_t n, void **out)
 {
-	struct slab_depot *d = find_stock(cache);
+	struct slab_depot *d = find_stock(cache, false);
 	uint32_t surplus;
 	size_t got;
 
@@ -358,14 +364,18 @@ size_t slab_depot_flush(struct kmem_cache *cache, void **out)
 {
 	unsigned int cpu = os_cpu_id();
 	int nid = slab_nr_nodes > 1 ? cpu_to_node(cpu) : 0;
-	struct slab_depot *d = cache->depots ? slab_depot_of_cpu(cache, cpu)
-					     : &cache->node[nid].depot;
+	struct slab_depot *d = depot_of(cache, cpu);
 	size_t n = cache->batchcount, taken = 0, kept = 0;
 	uint32_t surplus;
 	void **slots;
 
 	if (cache->depot_limit == 0 || !depot_trylock(d))
 		return magazine_take_batch(&cache->mag, n, out);
+	if (cache->depots && slab_magazine_full(cache, d, cpu)) {
+		depot_unlock(d);
+		return 0;
+	}
+	n = slab_batch_now(cache, d);
 	slots = depot_room(cache, d, nid, &n);
 	if (slots) {
 		taken = magazine_take_batch(&cache->mag, n, slots);

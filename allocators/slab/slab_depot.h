@@ -20,6 +20,16 @@ struct depot_page {
 };
 _Static_assert(sizeof(struct depot_page) == PAGE_SIZE, "a depot is made of pages");
 
+/* What slab_magazines.c knows of a CPU's magazines. All-zero: they have not grown. */
+struct slab_magazine_tune {
+	_Atomic uint32_t grown; /* objects beyond the cache's `limit`; read by others */
+	uint16_t run;		/* misses in a row on the same side */
+	bool full;		/* that was the upper one */
+	bool long_before;	/* the run before it was a long one */
+	uint8_t shrinks;	/* how often they have shrunk */
+	int16_t score;		/* of long runs against short ones */
+};
+
 /* All-zero is a valid empty one. Everything is under `lock` but where it says otherwise.
  */
 struct slab_depot {
@@ -36,6 +46,7 @@ struct slab_depot {
 	_Atomic uint32_t pages; /* that it has, the spare one too */
 	/* The line above is a thief's, too; what follows is for this CPU only. */
 	uint32_t victim KMEM_CACHELINE_ALIGNED; /* whose depot was stolen from last */
+	struct slab_magazine_tune magazine;
 	/* statistics: of its own objects, and pages of others that it has stolen */
 	uint64_t refills, flushes, stolen;
 	uint64_t seen; /* the state of the CPU at the last kmem_cache_reap_idle() */
@@ -85,7 +96,9 @@ void slab_depot_walk(struct kmem_cache *cache, void (*fn)(void *object, void *ar
 
 struct slab_depot_sums {
 	uint64_t objects, refills, flushes, stolen;
-	uint64_t limit; /* objects that may lie in depots */
+	uint64_t limit;		 /* objects that may lie in depots */
+	uint32_t magazine_limit; /* of the CPU that has the largest */
+	uint32_t batch;		 /* of the same CPU */
 };
 struct slab_depot_sums slab_depot_sum(struct kmem_cache *cache);
 
@@ -101,5 +114,16 @@ void slab_depot_grow(struct kmem_cache *cache, struct slab_depot *d);
 void slab_depot_shrink(struct kmem_cache *cache, struct slab_depot *d, uint32_t n);
 /* Counts a move; returns how many objects are to go back to the slabs. */
 uint32_t slab_depot_end_epoch(struct kmem_cache *cache, struct slab_depot *d);
+
+/* --- slab_magazines.c: limits of the magazines of the depot's CPU, which is the
+ * caller's; under the depot's lock, and for a depot of a CPU only --- */
+
+/* After a miss of an allocation, and before the refill. */
+void slab_magazine_empty(struct kmem_cache *cache, struct slab_depot *d,
+			 unsigned int cpu);
+/* After a miss of a free; true: there is room now. */
+bool slab_magazine_full(struct kmem_cache *cache, struct slab_depot *d, unsigned int cpu);
+/* They have been drained: they begin anew. Of any CPU. */
+void slab_magazine_forget(struct kmem_cache *cache, struct slab_depot *d);
 
 #endif /* KMEM_SLAB_DEPOT_H */

@@ -18,7 +18,8 @@ void slab_depot_drain_one(struct kmem_cache *cache, struct slab_depot *d,
 	size_t left = SIZE_MAX, got;
 
 	/* Nothing is written where nobody has been. */
-	if (atomic_load_explicit(&d->pages, memory_order_relaxed) == 0)
+	if (atomic_load_explicit(&d->pages, memory_order_relaxed) == 0 &&
+	    slab_magazine_limit(cache, d) == cache->limit)
 		return;
 	do {
 		spin_word_lock(&d->lock);
@@ -33,6 +34,7 @@ void slab_depot_drain_one(struct kmem_cache *cache, struct slab_depot *d,
 				slab_depot_free_page(d, d->spare);
 			d->spare = NULL;
 			slab_depot_shrink(cache, d, d->grown);
+			slab_magazine_forget(cache, d);
 			d->spilled = 0;
 		}
 		spin_word_unlock(&d->lock);
@@ -130,7 +132,8 @@ int slab_depot_check(struct kmem_cache *cache)
 
 struct slab_depot_sums slab_depot_sum(struct kmem_cache *cache)
 {
-	struct slab_depot_sums sums = {0};
+	struct slab_depot_sums sums = {.magazine_limit = cache->limit,
+				       .batch = cache->batchcount};
 
 	for (unsigned int i = 0; i < slab_nr_depots(cache); i++) {
 		struct slab_depot *d = slab_depot_number(cache, i);
@@ -141,6 +144,10 @@ struct slab_depot_sums slab_depot_sum(struct kmem_cache *cache)
 		sums.refills += d->refills;
 		sums.flushes += d->flushes;
 		sums.stolen += d->stolen;
+		if (slab_magazine_limit(cache, d) > sums.magazine_limit) {
+			sums.magazine_limit = slab_magazine_limit(cache, d);
+			sums.batch = slab_batch_of(cache, d);
+		}
 		spin_word_unlock(&d->lock);
 	}
 	return sums;

@@ -13,6 +13,7 @@
 struct node_sums {
 	uint64_t slabs, free_slabs, free_objects, depot_objects;
 	uint64_t depot_limit, alien_objects;
+	uint32_t magazine_limit, batch;
 	uint64_t refills, flushes, grown, reaped, stolen, alien_sent;
 };
 
@@ -23,6 +24,8 @@ static struct node_sums sum_nodes(struct kmem_cache *cache)
 	struct node_sums sums = {
 		.depot_objects = depots.objects,
 		.depot_limit = depots.limit,
+		.magazine_limit = depots.magazine_limit,
+		.batch = depots.batch,
 		.refills = depots.refills + depots.stolen,
 		.flushes = depots.flushes,
 		.stolen = depots.stolen,
@@ -72,9 +75,9 @@ void slabinfo(void (*fn)(const struct kmem_cache_info *info, void *arg), void *a
 			.objsize_bytes = cache->stride,
 			.objperslab = cache->num,
 			.pagesperslab = (uint64_t)1 << cache->gfporder,
-			.limit = cache->limit,
-			.batchcount = cache->batchcount,
-			.sharedfactor = sums.depot_limit / cache->batchcount,
+			.limit = sums.magazine_limit,
+			.batchcount = sums.batch,
+			.sharedfactor = sums.depot_limit / sums.batch,
 			.sharedavail = sums.depot_objects,
 			.active_slabs = sums.slabs - sums.free_slabs,
 			.num_slabs = sums.slabs,
@@ -324,6 +327,9 @@ static int check_cached_objects(struct kmem_cache *cache)
 	check.err = slab_depot_check(cache);
 	if (check.err)
 		return check.err;
+	if (!magazine_check(&cache->mag))
+		return kmem_error(-EFAULT, "cache '%s': a magazine has lost its bounds",
+				  cache->name);
 	slab_depot_walk(cache, check_cached_object, &check);
 	magazine_walk(&cache->mag, check_cached_object, &check);
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)

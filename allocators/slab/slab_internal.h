@@ -18,6 +18,9 @@
  * a batch lies on the stack of the mover. */
 #define SLAB_BATCH_MAX 256u
 #define SLAB_NAME_MAX  64
+/* Misses in a row at one end of a magazine after which objects are taken to go one way.
+ */
+#define SLAB_ONE_WAY 4u
 
 #define SLAB_DEBUG_FLAGS (SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER)
 #define SLAB_PUBLIC_FLAGS                                                  \
@@ -79,8 +82,10 @@ struct kmem_cache {
 	struct kmem_cache *slabp_cache; /* of off-slab descriptors; NULL: on the slab */
 	kmem_cache_ctor ctor, dtor;
 	struct slab_geometry geometry;
-	uint32_t limit; /* objects of a magazine; 0: none */
-	uint32_t batchcount;
+	uint32_t limit;	      /* objects of a magazine that has not grown; 0: none */
+	uint32_t limit_max;   /* that it may grow to; as `limit`: it is fixed */
+	uint32_t batchcount;  /* objects moved at a time, to or from such a magazine */
+	uint32_t batch_max;   /* and from one that has grown */
 	uint32_t depot_limit; /* objects in a depot that has not grown; 0: no depots */
 	uint32_t depot_max;   /* that it may grow to; 0: limits are fixed */
 	char *depots;	      /* CPU 0's, as in a per-CPU area; NULL: the nodes' only */
@@ -147,8 +152,13 @@ struct slab_alien_sums slab_alien_sum(const struct kmem_cache *cache);
 int slab_percpu_init(struct kmem_cache *cache);
 /* They are empty, or what is in them is forgotten. */
 void slab_percpu_destroy(struct kmem_cache *cache);
-/* Objects of size bytes in an array unless somebody says otherwise. */
+/* Objects of size bytes in an array unless somebody says otherwise; where that tunes
+ * itself, at first, of a cache that would have `fixed`. */
 uint32_t slab_default_limit(size_t size);
+uint32_t slab_first_limit(size_t size, uint32_t fixed);
+/* Of the memory that all magazines and depots together may have grown by. */
+bool slab_take_budget(uint64_t bytes);
+void slab_give_budget(uint64_t bytes);
 
 /* --- slab.c --- */
 void *slab_alloc_slow(struct kmem_cache *cache, gfp_t gfp, int nid, const void *caller);
@@ -250,11 +260,47 @@ static inline uint32_t slab_depot_limit(const struct kmem_cache *cache,
 	return cache->depot_limit + d->grown;
 }
 
+/* Objects that a magazine may hold on the CPU of that depot. */
+static inline uint32_t slab_magazine_limit(const struct kmem_cache *cache,
+					   const struct slab_depot *d)
+{
+	return cache->limit +
+	       atomic_load_explicit(&d->magazine.grown, memory_order_relaxed);
+}
+
 /* Only where the cache has depots for CPUs. */
 static inline struct slab_depot *slab_depot_of_cpu(const struct kmem_cache *cache,
 						   unsigned int cpu)
 {
 	return (struct slab_depot *)(cache->depots + ((size_t)cpu << PERCPU_AREA_SHIFT));
+}
+
+/* Objects to move at a time to or from magazines of that CPU. */
+static inline uint32_t slab_batch_of(const struct kmem_cache *cache,
+				     const struct slab_depot *d)
+{
+	uint32_t half = slab_magazine_limit(cache, d) / 2;
+
+	if (half <= cache->batchcount)
+		return cache->batchcount;
+	return half < cache->batch_max ? half : cache->batch_max;
+}
+
+/* The same under the depot's lock: where objects go one way, the whole magazine. */
+static inline uint32_t slab_batch_now(const struct kmem_cache *cache,
+				      const struct slab_depot *d)
+{
+	uint32_t all = slab_magazine_limit(cache, d);
+
+	if (d->magazine.run < SLAB_ONE_WAY)
+		return slab_batch_of(cache, d);
+	return all < cache->batch_max ? all : cache->batch_max;
+}
+
+static inline uint32_t slab_batch_here(const struct kmem_cache *cache)
+{
+	return cache->depots ? slab_batch_of(cache, slab_depot_of_cpu(cache, os_cpu_id()))
+			     : cache->batchcount;
 }
 
 /* All depots by number: those of the nodes, then those of the CPUs. */

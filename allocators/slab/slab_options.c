@@ -6,7 +6,7 @@ static const char *const class_names[] = {"auto", "pow2", "linux", "four", NULL}
 static const char *const magazine_names[] = {"auto", "one", "two", NULL};
 static const char *const descriptor_names[] = {"auto", "on", "off", NULL};
 static const char *const depot_names[] = {"off", "shared", "percpu", NULL};
-static const char *const limits_names[] = {"fixed", "auto", NULL};
+static const char *const limits_names[] = {"fixed", "depots", "auto", NULL};
 static const char *const debug_names[] = {"off", "on", "z",  "p", "u",
 					  "zp",	 "zu", "pu", NULL};
 
@@ -40,8 +40,8 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, limit),
 	 .initial = "0",
 	 .max = 16384,
-	 .help = "objects in a magazine: more is faster and holds more memory; 0: by size, "
-		 "2048 to 1 (Linux 2.6: 120 to 1)"},
+	 .help = "objects in a magazine: more is faster and holds more memory; 0: by size, and "
+		 "as `limits` says"},
 	{.name = "magazines",
 	 .type = KMEM_OPT_ENUM,
 	 .offset = offsetof(struct slab_config, magazines),
@@ -68,8 +68,9 @@ const struct kmem_option slab_options[] = {
 	 .offset = offsetof(struct slab_config, limits),
 	 .initial = "auto",
 	 .choices = limits_names,
-	 .help = "objects in a depot: eight batches, or as many as misses show to be needed, up "
-		 "to 2 MiB of objects each and a 32nd of the memory in all"},
+	 .help = "fixed: 2048 to 1 objects in a magazine (Linux 2.6: 120 to 1), eight batches in "
+		 "a depot; depots: those hold as many as misses show to be needed, up to 2 MiB of "
+		 "objects each and a 32nd of the memory in all; auto: magazines, too, from 16 KiB"},
 	{.name = "alien",
 	 .type = KMEM_OPT_BOOL,
 	 .offset = offsetof(struct slab_config, alien),

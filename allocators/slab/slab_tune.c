@@ -2,13 +2,13 @@
 /*
  * How many objects are kept near the CPUs.
  *
- * The limit of an array is an operand of the hit path and constant. It follows the size
- * of the objects, and is lower where there are so many CPUs that full arrays would take
- * up an ARRAYS_SHARE of the memory. What is beyond it lies in depots; how much, is option
- * `limits`:
+ * The limit of an array follows the size of the objects, and is lower where there are so
+ * many CPUs that full arrays would take up an ARRAYS_SHARE of the memory. What is beyond
+ * it lies in depots. Option `limits`:
  *
- *   fixed   DEPOT_BATCHES batches
- *   auto    one batch at first, more where misses show that it is too few
+ *   fixed    of a depot: DEPOT_BATCHES batches
+ *   depots   one batch at first, more where misses show that it is too few
+ *   auto     so the arrays too: few objects at first, more as slab_magazines.c says
  *
  * A depot that is empty again after it had to turn objects away has been too small, and
  * doubles: up to DEPOT_MAX_BYTES of objects, and as long as all the growth together stays
@@ -35,6 +35,17 @@
 /* 40 full arrays for each CPU, as many as there are sizes with classes=four, are at most
  * an eighth of the memory. */
 #define ARRAYS_SHARE (8u * 40u)
+
+/* Where arrays tune themselves, they begin with so many objects of so many bytes at most,
+ * small ones with more of them: two magazines change places once for as many as there
+ * are. */
+#define FIRST_LIMIT	  128u
+#define FIRST_BYTES	  ((size_t)64 << 10)
+#define FIRST_LIMIT_SMALL 256u
+#define FIRST_BYTES_SMALL ((size_t)16 << 10)
+/* And end with these: batches of 20,000 objects of 64 bytes lie in an array. */
+#define MAGAZINE_MAX_BYTES ((size_t)2 << 20)
+#define MAGAZINE_MAX	   32768u
 
 /* Fixed, as Linux's `shared`; and in bytes, so that CPUs do not sit on megabytes of large
  * objects each. At least one batch. What tunes itself begins with that: in `age`, whose
@@ -71,6 +82,24 @@ uint32_t slab_default_limit(size_t size)
 	return limit < DEFAULT_LIMIT_MAX ? (uint32_t)limit : DEFAULT_LIMIT_MAX;
 }
 
+static size_t lower(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+uint32_t slab_first_limit(size_t size, uint32_t fixed)
+{
+	size_t limit = lower(FIRST_BYTES / size, FIRST_LIMIT);
+	size_t small = lower(FIRST_BYTES_SMALL / size, FIRST_LIMIT_SMALL);
+	size_t least = size > 8 * PAGE_SIZE ? 2 : 4;
+
+	if (limit < small)
+		limit = small;
+	if (limit < least)
+		limit = least;
+	return (uint32_t)lower(limit, fixed);
+}
+
 static void choose_limits(struct kmem_cache *cache)
 {
 	uint64_t batch = slab_config.batchcount;
@@ -78,10 +107,21 @@ static void choose_limits(struct kmem_cache *cache)
 	cache->limit = (uint32_t)slab_config.limit;
 	if (cache->limit == 0)
 		cache->limit = slab_default_limit(cache->object_size);
+	cache->limit_max = cache->limit;
+	if (slab_config.limit == 0 && slab_config.limits == SLAB_LIMITS_AUTO &&
+	    slab_config.depot == SLAB_DEPOT_PERCPU) {
+		cache->limit = slab_first_limit(cache->object_size, cache->limit);
+		cache->limit_max = (uint32_t)lower(MAGAZINE_MAX_BYTES / cache->stride,
+						   MAGAZINE_MAX);
+		if (cache->limit < batch)
+			cache->limit = (uint32_t)batch;
+	}
+	cache->batch_max = (uint32_t)batch;
 	if (batch == 0) {
 		batch = (cache->limit + 1) / 2;
 		if (batch > DEFAULT_BATCH_MAX)
 			batch = DEFAULT_BATCH_MAX;
+		cache->batch_max = DEFAULT_BATCH_MAX;
 	}
 	if (batch > cache->limit)
 		batch = cache->limit;
@@ -92,7 +132,7 @@ static void choose_limits(struct kmem_cache *cache)
 
 static int depots_init(struct kmem_cache *cache)
 {
-	bool grows = slab_config.limits == SLAB_LIMITS_AUTO;
+	bool grows = slab_config.limits != SLAB_LIMITS_FIXED;
 	uint32_t limit = (grows ? 1 : DEPOT_BATCHES) * cache->batchcount;
 	size_t bytes_limit = DEPOT_BYTES / cache->stride;
 
@@ -113,10 +153,10 @@ static int depots_init(struct kmem_cache *cache)
 	return 0;
 }
 
-/* Bytes of objects by which depots have grown, all together. */
+/* Bytes of objects by which arrays and depots have grown, all together. */
 static _Atomic uint64_t grown_bytes;
 
-static bool take_budget(uint64_t bytes)
+bool slab_take_budget(uint64_t bytes)
 {
 	uint64_t max = ((uint64_t)kmem_nr_frames << PAGE_SHIFT) / DEPOT_SHARE;
 	uint64_t before = atomic_fetch_add_explicit(&grown_bytes, bytes,
@@ -128,13 +168,17 @@ static bool take_budget(uint64_t bytes)
 	return false;
 }
 
+void slab_give_budget(uint64_t bytes)
+{
+	atomic_fetch_sub_explicit(&grown_bytes, bytes, memory_order_relaxed);
+}
+
 void slab_depot_shrink(struct kmem_cache *cache, struct slab_depot *d, uint32_t n)
 {
 	if (n > d->grown)
 		n = d->grown;
 	d->grown -= n;
-	atomic_fetch_sub_explicit(&grown_bytes, (uint64_t)n * cache->stride,
-				  memory_order_relaxed);
+	slab_give_budget((uint64_t)n * cache->stride);
 }
 
 void slab_depot_grow(struct kmem_cache *cache, struct slab_depot *d)
@@ -145,7 +189,7 @@ void slab_depot_grow(struct kmem_cache *cache, struct slab_depot *d)
 		return;
 	if (more > cache->depot_max - limit)
 		more = cache->depot_max - limit;
-	if (take_budget((uint64_t)more * cache->stride))
+	if (slab_take_budget((uint64_t)more * cache->stride))
 		d->grown += more;
 	d->spilled = 0;
 }
@@ -190,6 +234,8 @@ int slab_percpu_init(struct kmem_cache *cache)
 	choose_limits(cache);
 	limit = cache->limit;
 	err = magazine_create(&cache->mag, limit, exchange_least(cache));
+	if (err == 0 && cache->limit_max > limit)
+		err = magazine_let_grow(&cache->mag, cache->limit_max);
 	if (err == 0 && depots_init(cache) == 0 && slab_alien_init(cache) == 0)
 		return 0;
 	slab_percpu_destroy(cache);
@@ -210,6 +256,8 @@ void slab_percpu_destroy(struct kmem_cache *cache)
 
 		if (d->grown > 0)
 			slab_depot_shrink(cache, d, d->grown);
+		if (slab_magazine_limit(cache, d) > cache->limit)
+			slab_magazine_forget(cache, d);
 	}
 	if (cache->depots)
 		percpu_area_free(cache->depots, sizeof(struct slab_depot));

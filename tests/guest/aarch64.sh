@@ -14,9 +14,11 @@ dir=${GUEST_DIR:-build/guest-aarch64}
 cpus=${GUEST_CPUS:-4} cpu=${GUEST_CPU:-neoverse-n1} timeout_s=${GUEST_TIMEOUT_S:-3600}
 test_timeout_s=${TEST_TIMEOUT_S:-600}
 default_tests="os/test_cpu_mode os/test_restarts os/test_percpu os/test_magazine
- os/test_magazine_stress os/test_os_mem buddy/test_buddy buddy/test_rows_gate
+ os/test_magazine_grow os/test_magazine_grow_stress os/test_magazine_stress os/test_os_mem
+ buddy/test_buddy buddy/test_rows_gate
  slab/test_slab slab/test_kmalloc
- slab/test_slab_stress malloc/test_malloc malloc/test_malloc_memory malloc/test_malloc_fork"
+ slab/test_slab_magazines slab/test_slab_stress
+ malloc/test_malloc malloc/test_malloc_memory malloc/test_malloc_fork"
 # These tell the mode and how many sequences were restarted; it must not be 0.
 must_restart="os/test_restarts os/test_percpu os/test_magazine_stress slab/test_slab_stress"
 prefix=aarch64-linux-gnu

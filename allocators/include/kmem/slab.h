@@ -50,9 +50,12 @@ enum slab_depots {
 	SLAB_DEPOT_PERCPU, /* one for each CPU */
 };
 
-/* How many objects a depot holds: eight batches, or as many as are seen to be needed. */
+/* Who holds as many objects as are seen to be needed: nobody, the depots, which else hold
+ * eight batches, or the magazines too, where slab_config.limit is 0 and depots are CPUs'.
+ */
 enum slab_limits {
 	SLAB_LIMITS_FIXED,
+	SLAB_LIMITS_DEPOTS,
 	SLAB_LIMITS_AUTO,
 };
 
@@ -63,7 +66,7 @@ struct slab_config {
 	int magazines;		   /* enum slab_magazines */
 	bool colour;		   /* cache colouring */
 	uint64_t colour_off_bytes; /* step between colours; 0: the cache line */
-	uint64_t limit;		   /* objects per CPU and cache; 0: by object size */
+	uint64_t limit;		   /* objects per CPU and cache; 0: by size, see limits */
 	uint64_t batchcount; /* objects moved at a time; 0: half of limit, at most 128 */
 	int depot;	     /* enum slab_depots */
 	int limits;	     /* enum slab_limits */
@@ -164,9 +167,9 @@ struct kmem_cache_info {
 	const char *name;
 	uint64_t active_objs, num_objs;
 	uint64_t objsize_bytes, objperslab, pagesperslab;
-	uint64_t limit, batchcount;
-	uint64_t sharedfactor; /* batches that its depots may hold, together */
-	uint64_t sharedavail;  /* objects in depots */
+	uint64_t limit, batchcount; /* now, on the CPU that has the largest */
+	uint64_t sharedfactor;	    /* batches that its depots may hold, together */
+	uint64_t sharedavail;	    /* objects in depots */
 	uint64_t active_slabs, num_slabs;
 	uint64_t colours, colour_off_bytes,
 		slack_bytes; /* slack: unused bytes of one slab */
