@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,14 +14,16 @@
 #include <kmem/error.h>
 
 static const char help_text[] =
-	"usage: kmembench exec -a NAME [--] PROGRAM [ARGUMENT...]\n"
+	"usage: kmembench exec -a NAME[:OPTION=VALUE,...] [--] PROGRAM [ARGUMENT...]\n"
 	"\n"
 	"Runs PROGRAM with the allocator NAME as its malloc, by LD_PRELOAD. An LD_PRELOAD\n"
 	"that is set already stays, behind the allocator. Programs that PROGRAM starts run\n"
 	"under the allocator too.\n"
 	"\n"
 	"  -a, --allocator NAME   one that 'kmembench list allocators' shows and that is a\n"
-	"                         malloc; or the path of a malloc-compatible library\n"
+	"                         malloc; or the path of a malloc-compatible library.\n"
+	"                         kmem takes its options here ('kmembench list options\n"
+	"                         kmem'), after those that KMEM_MALLOC holds already\n"
 	"  -h, --help             this text\n"
 	"      --version          the version\n"
 	"\n"
@@ -30,6 +33,7 @@ static const char help_text[] =
 	"linked, set-user-ID).\n"
 	"\n"
 	"examples:\n"
+	"  kmembench exec -a kmem:hardened=on,debug=u -- ./program\n"
 	"  kmembench exec -a jemalloc -- sqlite3 big.db 'select count(*) from t'\n"
 	"  kmembench exec -a ./libmine.so -- python3 script.py\n";
 
@@ -51,7 +55,8 @@ static int library_of_allocator(const char *name, const char **library)
 	if (strchr(name, ':') != NULL)
 		return refuse(
 			name,
-			"options work inside kmembench only, name the allocator alone");
+			"of those that run under programs, only kmem takes options; name "
+			"the allocator alone");
 	*library = ops->library;
 	/* Every program has it already. */
 	if (strcmp(ops->name, "glibc") == 0)
@@ -68,22 +73,61 @@ static int library_of_allocator(const char *name, const char **library)
 	return EXIT_DONE;
 }
 
+/* KMEM_MALLOC is how options reach libkmem-malloc.so, in the program and in those that it
+ * starts. What stands there already comes first, so that the command line wins. */
+static int pass_options(const char *options)
+{
+	const char *before = getenv("KMEM_MALLOC");
+	char *value;
+	int err = 0;
+
+	if (*options == '\0')
+		return 0;
+	if (before == NULL)
+		before = "";
+	if (asprintf(&value, "%s%s%s", before, *before != '\0' ? "," : "", options) < 0)
+		return kmem_error(-ENOMEM, "cannot set KMEM_MALLOC: out of memory");
+	if (setenv("KMEM_MALLOC", value, 1) != 0)
+		err = kmem_error(-errno, "cannot set KMEM_MALLOC: %s", strerror(errno));
+	free(value);
+	return err;
+}
+
+/* "kmem" or "kmem:OPTIONS"; EXIT_DONE or the exit code. */
+static int library_of_kmem(const char *spec, char *buf, size_t size, const char **library)
+{
+	size_t name_length = strcspn(spec, ":");
+
+	/* The library has the adapter's option tables: what is wrong is told here, and
+	 * not by every program that is started. */
+	if (allocator_spec_check(spec, NULL) != 0 ||
+	    pass_options(spec + name_length + (spec[name_length] == ':')) != 0) {
+		cli_error("cannot run a program under '%s': %s", spec, kmem_last_error());
+		return EXIT_USAGE;
+	}
+	*library = cli_library_path("libkmem-malloc.so", buf, size);
+	return *library != NULL ? EXIT_DONE : refuse(spec, kmem_last_error());
+}
+
+static bool is_kmem(const char *spec)
+{
+	return strncmp(spec, "kmem", 4) == 0 && (spec[4] == '\0' || spec[4] == ':');
+}
+
 /* The library to preload for -a NAME; NULL for none. EXIT_DONE or the exit code. */
 static int find_library(const char *name, char *buf, size_t size, const char **library)
 {
 	int result = EXIT_DONE;
 
-	if (strchr(name, '/') != NULL) {
+	if (is_kmem(name)) {
+		result = library_of_kmem(name, buf, size, library);
+	} else if (strchr(name, '/') != NULL) {
 		/* The program may change its folder before it starts another. */
 		if (realpath(name, buf) == NULL) {
 			cli_error("cannot run a program under '%s': %m", name);
 			return EXIT_USAGE;
 		}
 		*library = buf;
-	} else if (strcmp(name, "kmem") == 0) {
-		*library = cli_library_path("libkmem-malloc.so", buf, size);
-		if (*library == NULL)
-			return refuse(name, kmem_last_error());
 	} else {
 		result = library_of_allocator(name, library);
 	}

@@ -121,7 +121,9 @@ static int start_phys(uint64_t bytes, bool exactly)
 	return err;
 }
 
-/* Address space for spans: as much as the direct map has, but a sixteenth of a limit. */
+/* Address space for spans: more than the memory there is, since blocks that grow have
+ * room behind them; but a sixteenth of a limit. */
+#define SPANS_SHARE 4
 static void start_spans(uint64_t bytes)
 {
 	struct rlimit limit;
@@ -171,11 +173,11 @@ static int start_layers(const struct kmem_malloc_config *config)
 	return 0;
 }
 
-/* A program that was not asked cannot be told otherwise. */
-static _Noreturn void refuse_environment(void)
+/* A program that was not asked cannot be told otherwise. what: "", or with a colon. */
+static _Noreturn void refuse_environment(const char *what)
 {
 	char text[640];
-	int n = snprintf(text, sizeof(text), "kmem: KMEM_MALLOC: %s\n",
+	int n = snprintf(text, sizeof(text), "kmem: KMEM_MALLOC: %s%s\n", what,
 			 kmem_last_error());
 
 	if (n > 0 && write(STDERR_FILENO, text,
@@ -184,8 +186,14 @@ static _Noreturn void refuse_environment(void)
 	_exit(2);
 }
 
-/* The defaults, and what the environment says: KMEM_MALLOC="hardened=on,trim=0", not in
- * programs that run with other rights than their user's. */
+/* KMEM_MALLOC="hardened=on,trim=0", not in programs that run with other rights than their
+ * user's. NULL or empty: nothing. */
+static const char *environment(void)
+{
+	return secure_getenv("KMEM_MALLOC");
+}
+
+/* The defaults, and what the environment says. */
 static int default_config(struct kmem_malloc_config *config)
 {
 	static const struct kmem_option_group groups[] = {
@@ -194,11 +202,11 @@ static int default_config(struct kmem_malloc_config *config)
 		{slab_options, offsetof(struct kmem_malloc_config, slab)},
 		{NULL, 0},
 	};
-	const char *text = secure_getenv("KMEM_MALLOC");
+	const char *text = environment();
 	int err = kmem_options_defaults(groups, config);
 
 	if (err == 0 && text != NULL && kmem_options_parse(groups, text, config) != 0)
-		refuse_environment();
+		refuse_environment("");
 	return err;
 }
 
@@ -206,6 +214,7 @@ static int default_config(struct kmem_malloc_config *config)
 static int start(const struct kmem_malloc_config *config)
 {
 	struct kmem_malloc_config defaults;
+	const char *text = config == NULL ? environment() : NULL;
 	int err = 0;
 
 	atomic_store_explicit(&starter, gettid(), memory_order_relaxed);
@@ -215,6 +224,9 @@ static int start(const struct kmem_malloc_config *config)
 	}
 	if (err == 0)
 		err = start_layers(config);
+	/* Options that cannot be served, rather than a machine without memory. */
+	if (err != 0 && text != NULL && *text != '\0')
+		refuse_environment("cannot start: ");
 	atomic_store_explicit(&starter, 0, memory_order_relaxed);
 	atomic_store_explicit(&state, err == 0 ? READY : COLD, memory_order_release);
 	return err;

@@ -33,6 +33,7 @@ same_if() { # PROGRAM DESCRIPTION COMMAND...
 
 cc=${CC:-cc}
 $cc -std=gnu11 -O1 -g -fno-builtin -D_GNU_SOURCE -o symbols "$here/programs/symbols.c" -ldl || exit 1
+$cc -std=gnu11 -O1 -g -fno-builtin -w -D_GNU_SOURCE -pthread -o misuse "$here/programs/misuse.c" || exit 1
 $cc -std=gnu11 -O1 -g -D_GNU_SOURCE -shared -fPIC -o constructor.so "$here/programs/constructor.c" || exit 1
 $cc -std=gnu11 -O1 -g -D_GNU_SOURCE -o linked "$here/programs/symbols.c" -ldl \
 	-Wl,--no-as-needed ./constructor.so -Wl,-rpath,"$dir" || exit 1
@@ -50,9 +51,28 @@ result $? "every exported name, arrays with locks"
 if [ -x "$build/kmembench" ]; then
 	"$build/kmembench" exec -a kmem -- ./symbols ./constructor.so >why 2>&1 && [ "$(cat why)" = ok ]
 	result $? "kmembench exec -a kmem"
+	# Options, behind what the environment has already.
+	KMEM_MALLOC=trim=0 "$build/kmembench" exec -a kmem:hardened=on,large_cache=1M -- \
+		sh -c 'echo "$KMEM_MALLOC"' >why 2>&1 && [ "$(cat why)" = trim=0,hardened=on,large_cache=1M ]
+	result $? "kmembench exec -a kmem:OPTIONS: KMEM_MALLOC"
+	"$build/kmembench" exec -a kmem:hardened=on -- ./misuse at_once >why 2>&1
+	grep -q "kmem: BUG" why
+	result $? "kmembench exec -a kmem:hardened=on reports a double free"
+	"$build/kmembench" exec -a kmem:hardenned=on -- ./symbols >why 2>&1
+	[ $? -eq 2 ] && grep -q "unknown option 'hardenned': did you mean 'hardened'" why
+	result $? "kmembench exec refuses an option that there is not"
+	"$build/kmembench" exec -a kmem:trim=soon -- ./symbols >why 2>&1
+	[ $? -eq 2 ] && grep -q "trim" why
+	result $? "kmembench exec refuses a value"
+	"$build/kmembench" exec -a glibc:x=1 -- true >why 2>&1
+	[ $? -eq 2 ] && grep -q "glibc.*has no options" why
+	result $? "kmembench exec refuses options of others"
 else
-	skip "kmembench exec -a kmem" "not built"
+	skip "kmembench exec -a kmem, with options" "not built"
 fi
+(ulimit -v 2000000 && KMEM_MALLOC=memory=1T under ./symbols) >why 2>&1
+[ $? -eq 2 ] && grep -q "kmem: KMEM_MALLOC: cannot start: " why
+result $? "options that cannot be served are told"
 for kib in 4000000 400000; do
 	(ulimit -v $kib && under ./symbols) >why 2>&1 && [ "$(cat why)" = ok ]
 	result $? "address space of $kib KiB"
