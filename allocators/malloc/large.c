@@ -256,8 +256,9 @@ void *large_resize(void *ptr, size_t size)
 	size_t usable = header_of(ptr)->usable;
 	char *map, *block;
 
-	/* See spans.c: what grows once will again. Untouched, it costs address space. */
-	if (bytes <= usable && usable - bytes <= usable / 4)
+	/* See spans_grow.c: what grows once will again. Untouched, it costs address
+	 * space. */
+	if (bytes <= usable && usable - bytes <= usable / 8)
 		return ptr;
 	if (guard_bytes() != 0)
 		return resize_by_copy(ptr, usable, bytes);

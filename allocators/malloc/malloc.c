@@ -249,21 +249,26 @@ static bool is_mapping(const void *ptr)
 	return !virt_addr_valid(ptr) && !span_owns(ptr) && !bootstrap_owns(ptr);
 }
 
-/* A block that has grown to this cannot stay where it is and is moved will be moved
- * again, and a mapping moves without a copy. */
+/* A block that has grown to this and finds no place with room will be moved again, and a
+ * mapping moves without a copy. */
 #define REALLOC_MAPPING_MIN ((size_t)4 << 20)
-/* One below that gets a quarter more than it had, so that it is not copied each time. */
-#define REALLOC_MOVE_SHARE 4
 
-static void *move_block(void *ptr, size_t usable, size_t size)
+/* For a block that has to be moved because it grows; NULL: nothing particular. */
+static void *alloc_growing(size_t usable, size_t size)
 {
 	void *p = NULL;
 
-	if (size > usable && usable >= REALLOC_MAPPING_MIN && size <= PTRDIFF_MAX)
+	if (size > KMALLOC_MAX_CACHE_SIZE && size <= malloc_config.span_max_bytes)
+		p = span_alloc_growing(size);
+	if (p == NULL && usable >= REALLOC_MAPPING_MIN && size <= PTRDIFF_MAX)
 		p = large_alloc(size, 0, false);
-	if (p == NULL && size > usable && span_owns(ptr) &&
-	    size < usable + usable / REALLOC_MOVE_SHARE)
-		p = malloc_fast(usable + usable / REALLOC_MOVE_SHARE);
+	return p;
+}
+
+static void *move_block(void *ptr, size_t usable, size_t size)
+{
+	void *p = size > usable ? alloc_growing(usable, size) : NULL;
+
 	if (p == NULL)
 		p = malloc_fast(size);
 	if (p == NULL)

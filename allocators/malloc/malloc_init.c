@@ -166,7 +166,7 @@ static int start_layers(const struct kmem_malloc_config *config)
 		return err;
 	}
 	malloc_config = config->malloc;
-	start_spans(default_memory());
+	start_spans(SPANS_SHARE * default_memory());
 	background_init();
 	trim_reset();
 	malloc_fork_init();

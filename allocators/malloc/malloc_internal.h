@@ -65,6 +65,12 @@ void *span_alloc_cached(size_t size);
 bool span_free(void *ptr);
 /* 0 after a report. */
 size_t span_usable_size(const void *ptr);
+
+/* --- spans_grow.c --- */
+
+/* A block that is likely to grow, where it can; NULL: no such place, though there may be
+ * one for span_alloc(). Never zeroed. */
+void *span_alloc_growing(size_t size);
 /* Makes a live block larger or smaller where it is; false: unchanged. */
 bool span_resize(void *ptr, size_t size);
 

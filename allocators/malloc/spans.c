@@ -27,7 +27,8 @@
  * Dirty spans that nobody has taken for `trim` ms become zero (spans_purge.c), at once
  * if they exceed `large_cache`.
  *
- * Resizing. A block shrinks by its tail, and grows into the free spans behind it.
+ * Resizing. A block shrinks by its tail, and grows into the free spans behind it, which
+ * are kept for it as long as there are others (spans_grow.c).
  *
  * What misuse is caught. At the call: every address that is not the start of a block,
  * and every second free, as long as the block has not been handed out again. Of two
@@ -50,32 +51,17 @@
 #include <kmem/error.h>
 #include <string.h>
 
-struct spans spans;
 uint8_t span_class_by_units[(SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT) + 1];
-struct kmem_spinlock spans_lock;
-struct span_heap span_heap;
 
-/* Bytes made usable at a time: a system call for each is not noticed. */
-#define EXTEND_BYTES ((size_t)16 << 20)
-/* Blocks begin there, so that huge pages fit where the system gives them. */
-#define BASE_ALIGN ((size_t)2 << 20)
 /* Most blocks of up to 512 KiB on an array by large_slots; above, half, above 1 MiB a
  * quarter, at least one: 37 MiB if one CPU fills all of them. */
 #define SLOTS_FULL ((size_t)512 << 10)
 #define SLOTS_HALF ((size_t)1 << 20)
 
-/* A block that grows takes an eighth of itself where that is free, and one that shrinks
- * by less than a quarter keeps it: between them lie many calls. */
-#define GROW_SHARE 8
-#define KEEP_SHARE 4
-
 /* calloc() of so much gives the memory back instead of writing it: who asks for so many
  * zeroes often leaves most of them alone (tables, arrays), and who does not pays for
  * the faults what he saves in writing out of the cache. */
 #define DISCARD_MIN ((size_t)4 << 20)
-
-static uint32_t nr_units;     /* of the range */
-static uint32_t usable_units; /* accessible so far; under lock */
 
 static size_t class_bytes(unsigned int class)
 {
@@ -84,35 +70,30 @@ static size_t class_bytes(unsigned int class)
 	return quarter * (5 + class % 4);
 }
 
-static uint32_t units_of(size_t size)
-{
-	return size == 0 ? 1 : (uint32_t)((size - 1) >> SPAN_UNIT_SHIFT) + 1;
-}
-
 uint32_t span_class_units(unsigned int class)
 {
-	return units_of(class_bytes(class));
+	return span_units(class_bytes(class));
 }
 
 /* The class whose blocks have exactly so many units. */
-static uint8_t class_of_units(uint32_t units)
+uint8_t span_class_of_units(uint32_t units)
 {
 	uint8_t class;
 
 	if (units > SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT)
 		return SPAN_NO_CLASS;
 	class = span_class_by_units[units];
-	return units_of(class_bytes(class)) == units ? class : SPAN_NO_CLASS;
+	return span_units(class_bytes(class)) == units ? class : SPAN_NO_CLASS;
 }
 
-/* --- start and end --- */
+/* --- start --- */
 
-static int init_arrays(uint64_t slots)
+int spans_init_arrays(uint64_t slots)
 {
 	unsigned int class = 0;
 
 	for (uint32_t units = 0; units <= SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT; units++) {
-		while (units_of(class_bytes(class)) < units)
+		while (span_units(class_bytes(class)) < units)
 			class ++;
 		span_class_by_units[units] = (uint8_t) class;
 	}
@@ -128,161 +109,77 @@ static int init_arrays(uint64_t slots)
 	return 0;
 }
 
-/* Linux before 6.7 aligns a reservation to a page only. */
-static char *reserve_aligned(size_t bytes)
-{
-	char *range = os_reserve(bytes + BASE_ALIGN), *base;
-
-	if (range == NULL)
-		return NULL;
-	base = range + (KMEM_ALIGN_UP((uintptr_t)range, BASE_ALIGN) - (uintptr_t)range);
-	if (base != range)
-		os_unmap(range, (size_t)(base - range));
-	os_unmap(base + bytes, (size_t)(range + BASE_ALIGN - base));
-	return base;
-}
-
-void spans_init(size_t bytes)
-{
-	size_t map_bytes;
-	char *range;
-
-	bytes = KMEM_ALIGN_DOWN(bytes, BASE_ALIGN);
-	while ((range = reserve_aligned(bytes)) == NULL) {
-		bytes = KMEM_ALIGN_DOWN(bytes / 2, BASE_ALIGN);
-		if (bytes <= 2 * BASE_ALIGN)
-			return; /* every large block becomes a mapping */
-	}
-	map_bytes = KMEM_ALIGN_UP((bytes >> SPAN_UNIT_SHIFT) * sizeof(struct span),
-				  PAGE_SIZE);
-	spans.map = os_map_anon(map_bytes);
-	if (spans.map == NULL || init_arrays(malloc_config.large_slots) != 0) {
-		spans.base = range;
-		spans.bytes = bytes;
-		spans_exit();
-		return;
-	}
-	nr_units = (uint32_t)(bytes >> SPAN_UNIT_SHIFT);
-	/* Unit 0 stands for "none"; blocks of 2 MiB begin at multiples of it. */
-	span_heap.top = usable_units = 1;
-	spans.base = range;
-	spans.bytes = bytes;
-}
-
-void spans_give_up(size_t keep)
-{
-	size_t used, bytes;
-
-	spin_lock(&spans_lock);
-	bytes = spans.bytes;
-	used = (size_t)usable_units << SPAN_UNIT_SHIFT;
-	keep = KMEM_ALIGN_UP(keep > used ? keep : used, BASE_ALIGN);
-	if (bytes > keep) {
-		uint32_t units = nr_units;
-		uintptr_t from, to;
-
-		/* Nobody has an address up there. */
-		nr_units = (uint32_t)(keep >> SPAN_UNIT_SHIFT);
-		__atomic_store_n(&spans.bytes, keep, __ATOMIC_RELAXED);
-		os_unmap(spans.base + keep, bytes - keep);
-		from = KMEM_ALIGN_UP((uintptr_t)&spans.map[nr_units], PAGE_SIZE);
-		to = KMEM_ALIGN_UP((uintptr_t)&spans.map[units], PAGE_SIZE);
-		if (from < to)
-			os_unmap((void *)from, to - from);
-	}
-	spin_unlock(&spans_lock);
-}
-
-void spans_exit(void)
-{
-	size_t bytes = spans.bytes;
-
-	spans.bytes = 0;
-	for (unsigned int class = 0; class < SPAN_NR_CLASSES; class ++) {
-		if (spans.arrays[class].base != NULL)
-			percpu_stacks_destroy(&spans.arrays[class]);
-	}
-	if (spans.map != NULL)
-		os_unmap(spans.map,
-			 KMEM_ALIGN_UP((bytes >> SPAN_UNIT_SHIFT) * sizeof(struct span),
-				       PAGE_SIZE));
-	if (bytes != 0)
-		os_unmap(spans.base, bytes);
-	spans.map = NULL;
-	spans.base = NULL;
-	span_heap = (struct span_heap){.top = 0};
-	nr_units = usable_units = 0;
-}
-
 /* --- allocation --- */
 
-static bool make_usable(uint32_t top)
+bool span_is_room(const struct span *span)
 {
-	size_t more = (size_t)(top - usable_units) << SPAN_UNIT_SHIFT;
-	size_t rest = (size_t)(nr_units - usable_units) << SPAN_UNIT_SHIFT;
-	char *at = spans.base + ((size_t)usable_units << SPAN_UNIT_SHIFT);
+	const struct span *before = span_before(span);
 
-	if (top <= usable_units)
-		return true;
-	more = KMEM_ALIGN_UP(more, EXTEND_BYTES);
-	if (more > rest)
-		more = rest;
-	if (os_map_anon_at(at, more) == NULL)
-		return false;
-	usable_units += (uint32_t)(more >> SPAN_UNIT_SHIFT);
-	return true;
+	return before != NULL && span_state(before) == SPAN_LIVE && before->grows;
 }
 
-bool spans_extend(uint32_t units)
+struct span *span_carve(struct span *span, uint32_t units, size_t align)
 {
-	struct span *span = &spans.map[span_heap.top], *last;
+	uintptr_t start = (uintptr_t)span_address(span), at;
+	enum span_state kind = span_state(span);
+	uint32_t freed_ms = span->freed_ms, front;
+	struct span *block;
 
-	/* What the used part ends in counts. */
-	last = span_before(span);
-	if (last != NULL && span_state(last) == SPAN_ZERO)
-		units = units > last->units ? units - last->units : 0;
-	if (units > nr_units - span_heap.top || !make_usable(span_heap.top + units))
-		return false;
-	if (units == 0)
-		return true;
-	span_heap.top += units;
-	span_write(span, units, SPAN_HELD);
-	span_insert(span, SPAN_ZERO, 0);
-	return true;
-}
-
-/* A held span of at least so many units; its kind by *kind. */
-static struct span *find_span(uint32_t units, enum span_state *kind)
-{
-	struct span *span = span_take(&span_heap.dirty, units);
-
-	*kind = SPAN_DIRTY;
-	if (span != NULL) {
-		span_heap.reused++;
-		return span;
+	if (span_is_room(span))
+		at = KMEM_ALIGN_DOWN(
+			start + ((size_t)(span->units - units) << SPAN_UNIT_SHIFT),
+			align);
+	else
+		at = KMEM_ALIGN_UP(start, align);
+	front = (uint32_t)((at - start) >> SPAN_UNIT_SHIFT);
+	block = span + front;
+	span_unlink(span);
+	span_set_state(span, SPAN_HELD);
+	if (front != 0) {
+		span_write(block, span->units - front, SPAN_HELD);
+		block->freed_ms = freed_ms;
+		span_write(span, front, SPAN_HELD);
+		span_insert(span, kind, freed_ms);
 	}
-	*kind = SPAN_ZERO;
-	span = span_take(&span_heap.zero, units);
-	if (span == NULL && spans_extend(units))
-		span = span_take(&span_heap.zero, units);
+	span_cut(block, units, kind, freed_ms);
+	return block;
+}
+
+/* A free span of at least so many units: the best of the dirty, then of the zero ones,
+ * then more of the range; what is behind a block that grows last of all. */
+static struct span *find_span(uint32_t units)
+{
+	struct span *span = span_find(&span_heap.dirty, units);
+	struct span *last;
+	uint32_t have = 0;
+
+	if (span != NULL)
+		return span;
+	span = span_find(&span_heap.zero, units);
+	if (span != NULL && !span_is_room(span))
+		return span;
+	last = span_before(&spans.map[span_heap.top]);
+	/* What the used part ends in counts. */
+	if (last != NULL && span_state(last) == SPAN_ZERO && !span_is_room(last))
+		have = last->units;
+	if (have < units && spans_extend(units - have))
+		return span_before(&spans.map[span_heap.top]);
 	return span;
 }
 
-/* Cuts off what lies before the first aligned unit. */
-static struct span *align_span(struct span *span, size_t align, enum span_state kind)
+bool span_hand_out(struct span *span, enum span_state kind, uint8_t class)
 {
-	uintptr_t at = (uintptr_t)span_address(span);
-	uint32_t front = (uint32_t)((KMEM_ALIGN_UP(at, align) - at) >> SPAN_UNIT_SHIFT);
-	uint32_t freed_ms = span->freed_ms, units = span->units;
-	struct span *block = span + front;
-
-	if (front == 0)
-		return span;
-	span_write(block, units - front, SPAN_HELD);
-	block->freed_ms = freed_ms;
-	span_write(span, front, SPAN_HELD);
-	span_insert(span, kind, freed_ms);
-	return block;
+	if (!spans_make_usable(span, span->units)) {
+		span_insert(span, kind, span->freed_ms);
+		return false;
+	}
+	span_heap.reused += kind == SPAN_DIRTY;
+	span->class = class;
+	span->grows = false;
+	span_set_state(span, SPAN_LIVE);
+	span_heap.out_spans++;
+	span_heap.out_units += span->units;
+	return true;
 }
 
 static bool discard_block(struct span *span, size_t size)
@@ -292,28 +189,25 @@ static bool discard_block(struct span *span, size_t size)
 
 void *span_alloc(size_t size, size_t align, bool zero)
 {
-	uint32_t units = units_of(size), need;
+	uint32_t units = span_units(size), need;
 	uint8_t class = SPAN_NO_CLASS;
-	enum span_state kind;
+	enum span_state kind = SPAN_ZERO;
 	struct span *span;
 
 	if (size > KMALLOC_MAX_CACHE_SIZE && size <= SPAN_CLASS_MAX) {
 		class = (uint8_t)span_class(size);
-		units = units_of(class_bytes(class));
+		units = span_class_units(class);
 	}
-	need = units;
-	if (align > SPAN_UNIT)
-		need += (uint32_t)(align >> SPAN_UNIT_SHIFT) - 1;
+	if (align < SPAN_UNIT)
+		align = SPAN_UNIT;
+	need = units + (uint32_t)(align >> SPAN_UNIT_SHIFT) - 1;
 	spin_lock(&spans_lock);
-	span = find_span(need, &kind);
+	span = find_span(need);
 	if (span != NULL) {
-		if (align > SPAN_UNIT)
-			span = align_span(span, align, kind);
-		span_cut(span, units, kind, span->freed_ms);
-		span->class = class;
-		span_set_state(span, SPAN_LIVE);
-		span_heap.out_spans++;
-		span_heap.out_units += units;
+		kind = span_state(span);
+		span = span_carve(span, units, align);
+		if (!span_hand_out(span, kind, class))
+			span = NULL;
 	}
 	spin_unlock(&spans_lock);
 	if (span == NULL)
@@ -355,22 +249,51 @@ static bool check_live(const void *ptr, const char *call)
 	return false;
 }
 
+/* Dirty memory that nobody has wanted for so long goes before what has just been freed,
+ * when there is too much of both. */
+#define STALE_MS   100
+#define STALE_SCAN 16
+
+/* A large dirty span that is stale, or NULL. Under lock. */
+static struct span *find_stale(uint32_t now, uint32_t units)
+{
+	const struct span_bins *bins = &span_heap.dirty;
+	unsigned int looked = 0;
+
+	for (unsigned int bin = SPAN_NR_BINS; bin-- > span_bin(units);) {
+		for (uint32_t i = bins->head[bin]; i != 0; i = spans.map[i].next) {
+			struct span *span = &spans.map[i];
+
+			if (looked++ == STALE_SCAN)
+				return NULL;
+			if (span->units >= units && now - span->freed_ms >= STALE_MS)
+				return span;
+		}
+	}
+	return NULL;
+}
+
 void span_release(struct span *span, uint32_t freed_ms)
 {
-	bool over;
+	struct span *purge = NULL;
 
 	spin_lock(&spans_lock);
 	span_heap.out_spans--;
 	span_heap.out_units -= span->units;
-	over = (span_bins_units(&span_heap.dirty) + span->units) << SPAN_UNIT_SHIFT >
-	       malloc_config.large_cache_bytes;
-	if (!over)
+	if ((span_bins_units(&span_heap.dirty) + span->units) << SPAN_UNIT_SHIFT >
+	    malloc_config.large_cache_bytes) {
+		purge = find_stale(freed_ms, span->units);
+		if (purge != NULL)
+			span_unlink(purge);
+		else
+			purge = span;
+		span_set_state(purge, SPAN_HELD);
+	}
+	if (purge != span)
 		span_insert(span, SPAN_DIRTY, freed_ms);
-	else
-		span_set_state(span, SPAN_HELD);
 	spin_unlock(&spans_lock);
-	if (over)
-		span_purge(span);
+	if (purge != NULL)
+		span_purge(purge);
 }
 
 bool span_free(void *ptr)
@@ -393,82 +316,4 @@ size_t span_usable_size(const void *ptr)
 {
 	return check_live(ptr, "size") ? (size_t)span_of(ptr)->units << SPAN_UNIT_SHIFT
 				       : 0;
-}
-
-/* Takes so many units from the free spans behind; they are there. Under lock. */
-static void grow_into(struct span *span, uint32_t more)
-{
-	while (more != 0) {
-		struct span *next = span_behind(span);
-		enum span_state kind = span_state(next);
-		uint32_t freed_ms = next->freed_ms;
-		uint32_t units = span->units;
-
-		span_unlink(next);
-		span_set_state(next, SPAN_HELD);
-		if (next->units > more)
-			span_cut(next, more, kind, freed_ms);
-		more -= next->units;
-		units += next->units;
-		span_set_state(next - 1, SPAN_INSIDE);
-		span_set_state(next, SPAN_INSIDE);
-		span_write(span, units, SPAN_LIVE);
-	}
-}
-
-/* Whether so many free units lie behind the span, or can be had there because it is the
- * last but for free ones. Under lock. */
-static bool find_room(const struct span *span, uint32_t more)
-{
-	const struct span *last = span, *next;
-	uint32_t room = 0;
-
-	while ((next = span_behind(last)) != NULL) {
-		if (span_state(next) != SPAN_DIRTY && span_state(next) != SPAN_ZERO)
-			return false;
-		room += next->units;
-		if (room >= more)
-			return true;
-		last = next;
-	}
-	more -= room;
-	/* What is added joins a zero span. */
-	if (last != span && span_state(last) == SPAN_ZERO)
-		more += last->units;
-	return spans_extend(more);
-}
-
-/* Grows to so many units, or somewhat more where there is room: what grows once will
- * again. Under lock. */
-static bool grow(struct span *span, uint32_t units)
-{
-	uint32_t before = span->units, more = units - before;
-	uint32_t ample = before / GROW_SHARE;
-
-	if (more < ample && find_room(span, ample))
-		more = ample;
-	else if (!find_room(span, more))
-		return false;
-	grow_into(span, more);
-	return true;
-}
-
-bool span_resize(void *ptr, size_t size)
-{
-	struct span *span = span_of(ptr);
-	uint32_t units = units_of(size), before = span->units;
-	bool done = true;
-
-	if (units <= before && before - units <= before / KEEP_SHARE)
-		return true;
-	spin_lock(&spans_lock);
-	if (units < before)
-		span_cut(span, units, SPAN_DIRTY, (uint32_t)malloc_now_ms());
-	else
-		done = grow(span, units);
-	span_heap.out_units += span->units;
-	span_heap.out_units -= before;
-	span->class = class_of_units(span->units);
-	spin_unlock(&spans_lock);
-	return done;
 }

@@ -40,10 +40,11 @@ void span_write(struct span *span, uint32_t units, enum span_state state)
 
 struct span *span_before(const struct span *span)
 {
-	struct span *last = &spans.map[span_index(span) - 1];
+	struct span *last;
 
 	if (span_index(span) <= 1)
 		return NULL;
+	last = &spans.map[span_index(span) - 1];
 	return span_state(last) == SPAN_LAST ? last - (last->units - 1) : last;
 }
 
@@ -97,21 +98,30 @@ static struct span *join(struct span *low, struct span *high)
 	return low;
 }
 
+/* Joined, spans count as freed when the last of them was; but a small one must not keep a
+ * large one from its time, again and again, where it is used in turns. */
+#define AGE_SHARE 4
+
+static uint32_t joined_ms(const struct span *span, const struct span *old)
+{
+	return old->units / AGE_SHARE >= span->units ? old->freed_ms : span->freed_ms;
+}
+
 void span_insert(struct span *span, enum span_state kind, uint32_t freed_ms)
 {
 	struct span *before = span_before(span), *behind = span_behind(span);
 
 	span_set_state(span, kind);
-	/* Joined, spans count as freed when the last of them was. */
 	span->freed_ms = freed_ms;
 	if (behind != NULL && span_state(behind) == kind) {
 		span_unlink(behind);
+		span->freed_ms = joined_ms(span, behind);
 		span = join(span, behind);
 	}
 	if (before != NULL && span_state(before) == kind) {
 		span_unlink(before);
+		before->freed_ms = joined_ms(span, before);
 		span = join(before, span);
-		span->freed_ms = freed_ms;
 	}
 	span_link(span, kind);
 }
@@ -146,7 +156,7 @@ static unsigned int next_used_bin(const struct span_bins *bins, unsigned int fro
 	return SPAN_NR_BINS;
 }
 
-struct span *span_take(struct span_bins *bins, uint32_t units)
+struct span *span_find(const struct span_bins *bins, uint32_t units)
 {
 	unsigned int bin = span_bin(units);
 	struct span *span = best_in_bin(bins, bin, units);
@@ -156,10 +166,6 @@ struct span *span_take(struct span_bins *bins, uint32_t units)
 		if (bin < SPAN_NR_BINS)
 			span = best_in_bin(bins, bin, units);
 	}
-	if (span == NULL)
-		return NULL;
-	span_unlink(span);
-	span_set_state(span, SPAN_HELD);
 	return span;
 }
 

@@ -40,6 +40,7 @@ struct span {
 	uint32_t units;	       /* of the span; in its first and its last unit */
 	_Atomic uint8_t state; /* enum span_state */
 	uint8_t class;	       /* SPAN_NO_CLASS: no array takes it */
+	bool grows;	       /* live: what is free behind it is room for it */
 	uint32_t next, prev;   /* free: on the list of its bin; unit numbers, 0: none */
 	uint32_t freed_ms;     /* dirty: when, modulo 2^32 */
 	uint32_t unused[3];

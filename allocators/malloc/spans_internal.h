@@ -40,6 +40,11 @@ static inline char *span_address(const struct span *span)
 	return spans.base + ((size_t)span_index(span) << SPAN_UNIT_SHIFT);
 }
 
+static inline uint32_t span_units(size_t size)
+{
+	return size == 0 ? 1 : (uint32_t)((size - 1) >> SPAN_UNIT_SHIFT) + 1;
+}
+
 static inline size_t span_bins_units(const struct span_bins *bins)
 {
 	return atomic_load_explicit(&bins->units, memory_order_relaxed);
@@ -57,19 +62,36 @@ struct span *span_behind(const struct span *span);
 void span_unlink(struct span *span);
 /* Makes it free, of the given kind, joined with its neighbours of that kind. */
 void span_insert(struct span *span, enum span_state kind, uint32_t freed_ms);
-/* A free span of at least so many units, now held; NULL: none in the bins. */
-struct span *span_take(struct span_bins *bins, uint32_t units);
+/* A free span of at least so many units, which stays where it is; NULL: none. */
+struct span *span_find(const struct span_bins *bins, uint32_t units);
 /* Cuts a held or live span to so many units; the rest is free, of that kind. */
 void span_cut(struct span *span, uint32_t units, enum span_state kind, uint32_t freed_ms);
 
+/* --- spans_range.c: under spans_lock --- */
+
+/* Adds so many zero units to the used part, joined with a zero span that it ends in.
+ * False: there are not so many. */
+bool spans_extend(uint32_t units);
+uint32_t spans_unused_units(void);
+/* Lets the first so many units behind a span's start be written to; false: the system
+ * refuses. */
+bool spans_make_usable(const struct span *span, uint32_t units);
+
 /* --- spans.c --- */
 
-/* Length of the blocks of a class. */
+int spans_init_arrays(uint64_t slots);
+/* Length of the blocks of a class, and the class whose blocks have exactly so many. */
 uint32_t span_class_units(unsigned int class);
+uint8_t span_class_of_units(uint32_t units);
 
-/* Extends the used part so that a zero span of so many units ends it. False: full, or
- * the system refuses. */
-bool spans_extend(uint32_t units);
+/* Whether a free span is the room of a block before it that grows. Under lock. */
+bool span_is_room(const struct span *span);
+/* Cuts so many units out of a free span that is long enough, aligned to align bytes, a
+ * unit or more: its first, or of room its last ones. They are held. Under lock. */
+struct span *span_carve(struct span *span, uint32_t units, size_t align);
+/* Makes a held span of that kind a live block; false: it cannot be used, and is free
+ * again. Under lock. */
+bool span_hand_out(struct span *span, enum span_state kind, uint8_t class);
 /* A block that is on no array any more becomes free. Not under lock. */
 void span_release(struct span *span, uint32_t freed_ms);
 

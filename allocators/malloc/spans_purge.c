@@ -190,6 +190,9 @@ static int check_span(const struct span *span, const struct span *before, struct
 	    (state == SPAN_DIRTY || state == SPAN_ZERO))
 		return kmem_error(-EFAULT, "span at unit %u: not joined with unit %u",
 				  index, span_index(before));
+	if (state == SPAN_LIVE && span->grows && span->class != SPAN_NO_CLASS)
+		return kmem_error(-EFAULT, "span at unit %u: grows, and has class %u",
+				  index, span->class);
 	for (uint32_t i = 1; i + 1 < span->units; i++) {
 		if (span_state(span + i) != SPAN_INSIDE)
 			return kmem_error(-EFAULT,
