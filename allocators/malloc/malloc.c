@@ -133,27 +133,42 @@ KMEM_NOINLINE void *malloc_slow(size_t size, size_t align, bool zero)
 	return p;
 }
 
-/* First magazines that change places, and the classes above those that malloc_fast()
- * looks at. */
-KMEM_NOINLINE void *malloc_slow_plain(size_t size)
+size_t malloc_hit_max;
+
+/* Everything that no array served at once; apart, so that hits save no register. */
+KMEM_NOINLINE void *malloc_miss(size_t size)
 {
 	void *object = NULL;
 
-	if (slab_hardened()) {
+	if (slab_hardened())
 		object = slab_hardened_alloc(size);
-		return object != NULL ? object : malloc_slow(size, 0, false);
-	}
-
-	/* Not in the mode with locks: there nobody has started us for sure. */
-	if (magazine_rseq_offset == 0)
-		return malloc_slow(size, 0, false);
-	if (size <= KMALLOC_SMALL_MAX)
+	else if (size <= KMALLOC_SMALL_MAX && magazine_rseq_offset != 0)
 		object = magazine_pop_exchanged(kmalloc_small_out(size));
-	else if (size <= KMALLOC_MAX_CACHE_SIZE)
-		object = magazine_pop_hit(kmalloc_large_out(size));
-	else if (size <= SPAN_CLASS_MAX)
-		object = span_alloc_hit(size);
 	return KMEM_LIKELY(object != NULL) ? object : malloc_slow(size, 0, false);
+}
+
+/* A block came up that may have been freed twice. */
+static KMEM_NOINLINE void *malloc_doubtful(size_t size, void *block)
+{
+	block = span_accept(block);
+	return block != NULL ? block : malloc_slow(size, 0, false);
+}
+
+/* Where blocks are hardened, none of these classes has an array. */
+KMEM_NOINLINE void *malloc_large(size_t size)
+{
+	void *object, *doubtful = NULL;
+
+	if (KMEM_UNLIKELY(size > malloc_hit_max))
+		return malloc_miss(size);
+	if (size <= KMALLOC_MAX_CACHE_SIZE) {
+		object = magazine_pop_hit(kmalloc_large_out(size));
+	} else {
+		object = span_alloc_hit(size, &doubtful);
+		if (KMEM_UNLIKELY(doubtful != NULL))
+			return malloc_doubtful(size, doubtful);
+	}
+	return KMEM_LIKELY(object != NULL) ? object : malloc_miss(size);
 }
 
 void *kmem_malloc(size_t size)

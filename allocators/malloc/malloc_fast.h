@@ -13,13 +13,12 @@
 
 static KMEM_ALWAYS_INLINE void *malloc_fast(size_t size)
 {
-	if (KMEM_LIKELY(size <= KMALLOC_SMALL_MAX)) {
-		void *object = magazine_pop_hit(kmalloc_small_out(size));
+	void *object;
 
-		if (KMEM_LIKELY(object != NULL))
-			return object;
-	}
-	return malloc_slow_plain(size);
+	if (KMEM_UNLIKELY(size > KMALLOC_SMALL_MAX))
+		return malloc_large(size);
+	object = magazine_pop_hit(kmalloc_small_out(size));
+	return KMEM_LIKELY(object != NULL) ? object : malloc_miss(size);
 }
 
 static KMEM_ALWAYS_INLINE void free_fast(void *ptr)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Options, start and end of malloc. */
 #include "allocators/buddy/buddy_internal.h"
-#include "allocators/malloc/malloc_internal.h"
+#include "allocators/malloc/spans_fast.h"
 #include "allocators/os/os_sys.h"
 #include "allocators/slab/slab_harden.h"
 #include "allocators/slab/slab_internal.h"
@@ -167,6 +167,7 @@ static int start_layers(const struct kmem_malloc_config *config)
 	}
 	malloc_config = config->malloc;
 	start_spans(SPANS_SHARE * default_memory());
+	malloc_hit_max = magazine_rseq_offset != 0 ? SPAN_CLASS_MAX : 0;
 	background_init();
 	trim_reset();
 	malloc_fork_init();
@@ -272,6 +273,7 @@ void kmem_malloc_exit(void)
 		return;
 	background_stop();
 	malloc_fork_exit();
+	malloc_hit_max = 0;
 	large_release(0);
 	spans_exit();
 	kmem_cache_exit();

@@ -10,7 +10,13 @@
 
 /* size bytes aligned to align (0 or a power of two); sets errno when it fails. */
 void *malloc_slow(size_t size, size_t align, bool zero);
-void *malloc_slow_plain(size_t size); /* the same; two arguments fewer to set up */
+/* Up to this size blocks may be on arrays of the hit path: 0 before the start and in the
+ * mode with locks. */
+extern __attribute__((visibility("hidden"))) size_t malloc_hit_max;
+/* The same as malloc_slow() where no array has served: plain, and above the sizes that
+ * malloc_fast() looks at. */
+void *malloc_miss(size_t size);
+void *malloc_large(size_t size);
 void free_slow(void *ptr);
 void free_outside(void *ptr); /* the same where it is not in the direct map */
 

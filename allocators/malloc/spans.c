@@ -32,8 +32,8 @@
  *
  * What misuse is caught. At the call: every address that is not the start of a block,
  * and every second free, as long as the block has not been handed out again. Of two
- * threads that free the same block in the same nanoseconds neither may be told: that
- * would take a locked instruction, which costs as much as everything else here.
+ * threads that free the same block in the same nanoseconds one may be told later, when
+ * its entry comes up; the block is not handed out twice (spans_arrays.c).
  *
  * Locking. spans_lock, a leaf. Memory is given back to the system without it: a span
  * is held meanwhile, which its neighbours respect.
@@ -51,63 +51,10 @@
 #include <kmem/error.h>
 #include <string.h>
 
-uint8_t span_class_by_units[(SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT) + 1];
-
-/* Most blocks of up to 512 KiB on an array by large_slots; above, half, above 1 MiB a
- * quarter, at least one: 37 MiB if one CPU fills all of them. */
-#define SLOTS_FULL ((size_t)512 << 10)
-#define SLOTS_HALF ((size_t)1 << 20)
-
 /* calloc() of so much gives the memory back instead of writing it: who asks for so many
  * zeroes often leaves most of them alone (tables, arrays), and who does not pays for
  * the faults what he saves in writing out of the cache. */
 #define DISCARD_MIN ((size_t)4 << 20)
-
-static size_t class_bytes(unsigned int class)
-{
-	size_t quarter = ((size_t)32 << 10) << class / 4;
-
-	return quarter * (5 + class % 4);
-}
-
-uint32_t span_class_units(unsigned int class)
-{
-	return span_units(class_bytes(class));
-}
-
-/* The class whose blocks have exactly so many units. */
-uint8_t span_class_of_units(uint32_t units)
-{
-	uint8_t class;
-
-	if (units > SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT)
-		return SPAN_NO_CLASS;
-	class = span_class_by_units[units];
-	return span_units(class_bytes(class)) == units ? class : SPAN_NO_CLASS;
-}
-
-/* --- start --- */
-
-int spans_init_arrays(uint64_t slots)
-{
-	unsigned int class = 0;
-
-	for (uint32_t units = 0; units <= SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT; units++) {
-		while (span_units(class_bytes(class)) < units)
-			class ++;
-		span_class_by_units[units] = (uint8_t) class;
-	}
-	for (class = 0; slots != 0 && class < SPAN_NR_CLASSES; class ++) {
-		size_t bytes = class_bytes(class);
-		uint64_t n = bytes <= SLOTS_FULL ? slots
-						 : slots / (bytes <= SLOTS_HALF ? 2 : 4);
-
-		if (percpu_stacks_init(&spans.arrays[class], n != 0 ? (uint32_t)n : 1) !=
-		    0)
-			return -1;
-	}
-	return 0;
-}
 
 /* --- allocation --- */
 
@@ -174,9 +121,10 @@ bool span_hand_out(struct span *span, enum span_state kind, uint8_t class)
 		return false;
 	}
 	span_heap.reused += kind == SPAN_DIRTY;
-	span->class = class;
+	span_set_class(span, class);
 	span->grows = false;
-	span_set_state(span, SPAN_LIVE);
+	/* Who sees that it is a block sees that mark. */
+	atomic_store_explicit(&span->state, SPAN_LIVE, memory_order_release);
 	span_heap.out_spans++;
 	span_heap.out_units += span->units;
 	return true;
@@ -218,35 +166,23 @@ void *span_alloc(size_t size, size_t align, bool zero)
 	return span_address(span);
 }
 
-/* Where the arrays have locks, the hit path has not tried them. */
-void *span_alloc_cached(size_t size)
-{
-	void *block;
-
-	if (size > SPAN_CLASS_MAX || spans.bytes == 0 ||
-	    spans.arrays[span_class(size)].base == NULL)
-		return NULL;
-	block = percpu_pop(&spans.arrays[span_class(size)]);
-	if (block != NULL)
-		span_set_state(span_of(block), SPAN_LIVE);
-	return block;
-}
-
 /* --- free --- */
 
-/* A live block starts there; false after a report. */
-static bool check_live(const void *ptr, const char *call)
+static void report(const void *ptr, const char *call)
 {
 	const struct span *span = span_of(ptr);
 	enum span_state state = span_state(span);
 
-	if (KMEM_LIKELY(((uintptr_t)ptr & (SPAN_UNIT - 1)) == 0 && state == SPAN_LIVE))
-		return true;
-	if (((uintptr_t)ptr & (SPAN_UNIT - 1)) == 0 && state >= SPAN_CACHED)
+	if (((uintptr_t)ptr & (SPAN_UNIT - 1)) == 0 && state >= SPAN_LIVE)
 		kmem_bug("%s of %p, which was freed already", call, ptr);
 	else
 		kmem_bug("%s of %p, which malloc did not return", call, ptr);
-	return false;
+}
+
+static bool is_block(const void *ptr)
+{
+	return ((uintptr_t)ptr & (SPAN_UNIT - 1)) == 0 &&
+	       span_state(span_of(ptr)) == SPAN_LIVE;
 }
 
 /* Dirty memory that nobody has wanted for so long goes before what has just been freed,
@@ -273,11 +209,29 @@ static struct span *find_stale(uint32_t now, uint32_t units)
 	return NULL;
 }
 
-void span_release(struct span *span, uint32_t freed_ms)
+/* The span is no block from here on. False: it was none, or the mark is another. Under
+ * lock. */
+static bool take_back(struct span *span, void *mark)
+{
+	if (span_state(span) != SPAN_LIVE)
+		return false;
+	/* First the state: see spans_arrays.c. */
+	span_set_state(span, SPAN_HELD);
+	if (atomic_compare_exchange_strong(&span->mark, &mark, SPAN_MARK_NONE))
+		return true;
+	span_set_state(span, SPAN_LIVE);
+	return false;
+}
+
+bool span_release(struct span *span, void *mark, uint32_t freed_ms)
 {
 	struct span *purge = NULL;
 
 	spin_lock(&spans_lock);
+	if (!take_back(span, mark)) {
+		spin_unlock(&spans_lock);
+		return false;
+	}
 	span_heap.out_spans--;
 	span_heap.out_units -= span->units;
 	if ((span_bins_units(&span_heap.dirty) + span->units) << SPAN_UNIT_SHIFT >
@@ -294,26 +248,37 @@ void span_release(struct span *span, uint32_t freed_ms)
 	spin_unlock(&spans_lock);
 	if (purge != NULL)
 		span_purge(purge);
+	return true;
 }
 
+/* Marks are decided by compare-and-swap here: one free of several gets on. */
 bool span_free(void *ptr)
 {
 	struct span *span = span_of(ptr);
+	void *mark = SPAN_MARK_NONE, *out = span_mark_out;
 
-	if (!check_live(ptr, "free"))
-		return false;
-	span_set_state(span, SPAN_CACHED);
-	if (span->class != SPAN_NO_CLASS && spans.arrays[span->class].base != NULL &&
-	    percpu_push(&spans.arrays[span->class], ptr))
+	if (is_block(ptr) && span->id != 0) {
+		mark = SPAN_MARK_PUSHED;
+		if (!atomic_compare_exchange_strong(&span->mark, &out, mark)) {
+			report(ptr, "free");
+			return false;
+		}
+		if (span_push(span))
+			return true;
+	}
+	if (is_block(ptr) && span_release(span, mark, (uint32_t)malloc_now_ms()))
 		return true;
-	span_release(span, (uint32_t)malloc_now_ms());
-	return true;
+	report(ptr, "free");
+	return false;
 }
 
 /* --- size --- */
 
 size_t span_usable_size(const void *ptr)
 {
-	return check_live(ptr, "size") ? (size_t)span_of(ptr)->units << SPAN_UNIT_SHIFT
-				       : 0;
+	/* Neither on an array nor free. */
+	if (is_block(ptr) && span_mark(span_of(ptr)) <= SPAN_MARK_LOCKED)
+		return (size_t)span_of(ptr)->units << SPAN_UNIT_SHIFT;
+	report(ptr, "size");
+	return 0;
 }

@@ -7,7 +7,7 @@
 #define KMEM_MALLOC_SPANS_FAST_H
 
 #include "allocators/malloc/malloc_internal.h"
-#include "allocators/os/percpu_fast.h"
+#include "allocators/os/magazine_fast.h"
 #include <kmem/mm_types.h>
 
 /* Spans are cut in units: coarse enough that a descriptor for each costs a fifth of
@@ -25,27 +25,37 @@
 enum span_state {
 	SPAN_INSIDE, /* neither the first nor the last unit of a span */
 	SPAN_LAST,   /* the last of several */
-	SPAN_LIVE,   /* the first; as all below */
-	SPAN_CACHED, /* freed, on a per-CPU array */
+	SPAN_LIVE,   /* the first; as all below. A block that is handed out or on an array
+		      */
 	SPAN_DIRTY,  /* free; its memory may be resident */
 	SPAN_ZERO,   /* free; reads as zeroes, and nothing is resident */
 	SPAN_HELD,   /* on no list: in the hands of a call */
 };
 
+/* What `mark` holds besides slots: spans_arrays.c. */
+#define SPAN_MARK_NONE	 ((void *)0) /* no array takes it; or not live */
+#define SPAN_MARK_OUT	 ((void *)1) /* handed out, and an array takes it */
+#define SPAN_MARK_LOCKED ((void *)2) /* the same where arrays have locks */
+#define SPAN_MARK_PUSHED ((void *)3) /* on an array, put there by compare-and-swap */
+#define SPAN_MARK_SEEN	 ((void *)4) /* on an array, and not used since the last look */
+
 /*
- * One for each unit; only those of a span's first and last unit mean anything. `state`
- * of a live or cached span is its owner's, everything else is under the lock.
+ * One for each unit; only those of a span's first and last unit mean anything.
+ * `mark` of a block is its owner's, everything else is under the lock.
  */
 struct span {
 	uint32_t units;	       /* of the span; in its first and its last unit */
 	_Atomic uint8_t state; /* enum span_state */
-	uint8_t class;	       /* SPAN_NO_CLASS: no array takes it */
+	uint8_t class;	       /* SPAN_NO_CLASS: none */
+	uint8_t id;	       /* number of the class's magazines; 0: none */
 	bool grows;	       /* live: what is free behind it is room for it */
+	void *_Atomic mark;    /* live: where on an array, or SPAN_MARK_... */
 	uint32_t next, prev;   /* free: on the list of its bin; unit numbers, 0: none */
 	uint32_t freed_ms;     /* dirty: when, modulo 2^32 */
-	uint32_t unused[3];
+	uint32_t unused;
 };
 _Static_assert(sizeof(struct span) == 32, "two descriptors share a cache line");
+#define SPAN_PER_UNIT_SHIFT (SPAN_UNIT_SHIFT - 5) /* a unit's bytes by a descriptor's */
 
 #pragma GCC visibility push(hidden)
 /* Constant while malloc is up. */
@@ -53,9 +63,18 @@ extern struct spans {
 	char *base;	  /* of unit 0, which is never used */
 	size_t bytes;	  /* reserved; 0: there are none */
 	struct span *map; /* by unit */
-	struct percpu_stacks arrays[SPAN_NR_CLASSES];
+	struct magazines arrays[SPAN_NR_CLASSES];
 } spans;
+/* By length: class, and number of its magazines. */
 extern uint8_t span_class_by_units[(SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT) + 1];
+extern uint8_t span_id_by_units[(SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT) + 1];
+
+/* The mark of blocks that are handed out: OUT or LOCKED. */
+extern void *span_mark_out;
+
+/* A block that was popped, with a mark that is not its slot: the block, or NULL after a
+ * report. */
+void *span_accept(void *block);
 #pragma GCC visibility pop
 
 static KMEM_ALWAYS_INLINE bool span_owns(const void *ptr)
@@ -66,6 +85,15 @@ static KMEM_ALWAYS_INLINE bool span_owns(const void *ptr)
 static KMEM_ALWAYS_INLINE struct span *span_of(const void *ptr)
 {
 	return &spans.map[(size_t)((const char *)ptr - spans.base) >> SPAN_UNIT_SHIFT];
+}
+
+/* The same for the start of a unit: a shift and an addition less between a block and what
+ * the next call waits for. */
+static KMEM_ALWAYS_INLINE struct span *span_of_start(const void *ptr)
+{
+	return (struct span *)((char *)spans.map +
+			       ((size_t)((const char *)ptr - spans.base) >>
+				SPAN_PER_UNIT_SHIFT));
 }
 
 static KMEM_ALWAYS_INLINE enum span_state span_state(const struct span *span)
@@ -83,29 +111,65 @@ static KMEM_ALWAYS_INLINE size_t span_class(size_t size)
 	return span_class_by_units[(size + SPAN_UNIT - 1) >> SPAN_UNIT_SHIFT];
 }
 
-/* A block of this CPU's array, or NULL; size <= SPAN_CLASS_MAX, above 128 KiB. */
-static KMEM_ALWAYS_INLINE void *span_alloc_hit(size_t size)
+static KMEM_ALWAYS_INLINE void *span_mark(const struct span *span)
 {
-	void *block = percpu_try_pop(&spans.arrays[span_class(size)]);
+	return atomic_load_explicit(&span->mark, memory_order_relaxed);
+}
 
-	if (KMEM_LIKELY(block != NULL))
-		span_set_state(span_of(block), SPAN_LIVE);
+static KMEM_ALWAYS_INLINE void span_set_mark(struct span *span, void *mark)
+{
+	atomic_store_explicit(&span->mark, mark, memory_order_relaxed);
+}
+
+/* A block of this CPU's array, or NULL; *doubtful is one that was popped, for
+ * span_accept(). size <= SPAN_CLASS_MAX, above 128 KiB, and magazine_rseq_offset is not
+ * 0. */
+static KMEM_ALWAYS_INLINE void *span_alloc_hit(size_t size, void **doubtful)
+{
+#if OS_PERCPU_RSEQ
+	size_t id = span_id_by_units[(size + SPAN_UNIT - 1) >> SPAN_UNIT_SHIFT];
+	struct span *span;
+	void *block, **slot;
+
+	block = rseq_magazine_pop_slot(magazine_rseq_offset, &magazine_table[2], id,
+				       &slot);
+	if (KMEM_UNLIKELY(block == NULL))
+		return NULL;
+	span = span_of_start(block);
+	/* Acquire: see span_hand_out(). */
+	if (KMEM_UNLIKELY(atomic_load_explicit(&span->state, memory_order_acquire) !=
+				  SPAN_LIVE ||
+			  span_mark(span) != (void *)slot)) {
+		*doubtful = block;
+		return NULL;
+	}
+	span_set_mark(span, SPAN_MARK_OUT);
 	return block;
+#else
+	(void)size, (void)doubtful;
+	return NULL;
+#endif
 }
 
 /* True when the block has gone onto this CPU's array; span_owns(ptr). */
 static KMEM_ALWAYS_INLINE bool span_free_hit(void *ptr)
 {
-	struct span *span = span_of(ptr);
+#if OS_PERCPU_RSEQ
+	struct span *span = span_of_start(ptr); /* if it is one */
 
+	/* With locks none has this mark. */
 	if (KMEM_UNLIKELY(((uintptr_t)ptr & (SPAN_UNIT - 1)) != 0 ||
-			  span_state(span) != SPAN_LIVE || span->class == SPAN_NO_CLASS))
+			  span_mark(span) != SPAN_MARK_OUT))
 		return false;
-	/* Before the push: afterwards it may be somebody else's. */
-	span_set_state(span, SPAN_CACHED);
-	if (KMEM_LIKELY(percpu_try_push(&spans.arrays[span->class], ptr)))
+	if (KMEM_LIKELY(rseq_magazine_push_marked(magazine_rseq_offset,
+						  &magazine_table[2], span->id, ptr,
+						  &span->mark)))
 		return true;
-	span_set_state(span, SPAN_LIVE);
+	/* A sequence that was restarted on a full array may have left a slot there. */
+	span_set_mark(span, SPAN_MARK_OUT);
+#else
+	(void)ptr;
+#endif
 	return false;
 }
 

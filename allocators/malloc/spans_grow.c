@@ -110,7 +110,8 @@ bool span_resize(void *ptr, size_t size)
 	span_heap.out_units += span->units;
 	span_heap.out_units -= before;
 	/* No array: freed, it is joined with the room behind. */
-	span->class = span->grows ? SPAN_NO_CLASS : span_class_of_units(span->units);
+	span_set_class(span,
+		       span->grows ? SPAN_NO_CLASS : span_class_of_units(span->units));
 	spin_unlock(&spans_lock);
 	return done;
 }

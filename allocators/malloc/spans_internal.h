@@ -40,6 +40,14 @@ static inline char *span_address(const struct span *span)
 	return spans.base + ((size_t)span_index(span) << SPAN_UNIT_SHIFT);
 }
 
+/* The block's owner's; and its mark. */
+static inline void span_set_class(struct span *span, uint8_t class)
+{
+	span->class = class;
+	span->id = class != SPAN_NO_CLASS ? spans.arrays[class].out : 0;
+	span_set_mark(span, span->id != 0 ? span_mark_out : SPAN_MARK_NONE);
+}
+
 static inline uint32_t span_units(size_t size)
 {
 	return size == 0 ? 1 : (uint32_t)((size - 1) >> SPAN_UNIT_SHIFT) + 1;
@@ -79,11 +87,6 @@ bool spans_make_usable(const struct span *span, uint32_t units);
 
 /* --- spans.c --- */
 
-int spans_init_arrays(uint64_t slots);
-/* Length of the blocks of a class, and the class whose blocks have exactly so many. */
-uint32_t span_class_units(unsigned int class);
-uint8_t span_class_of_units(uint32_t units);
-
 /* Whether a free span is the room of a block before it that grows. Under lock. */
 bool span_is_room(const struct span *span);
 /* Cuts so many units out of a free span that is long enough, aligned to align bytes, a
@@ -92,8 +95,20 @@ struct span *span_carve(struct span *span, uint32_t units, size_t align);
 /* Makes a held span of that kind a live block; false: it cannot be used, and is free
  * again. Under lock. */
 bool span_hand_out(struct span *span, enum span_state kind, uint8_t class);
-/* A block that is on no array any more becomes free. Not under lock. */
-void span_release(struct span *span, uint32_t freed_ms);
+/* A block becomes free; `mark` is what its mark has to be. False: it is none, or somebody
+ * else has it. Not under lock. */
+bool span_release(struct span *span, void *mark, uint32_t freed_ms);
+
+/* --- spans_arrays.c --- */
+
+int spans_init_arrays(uint64_t slots);
+/* Length of the blocks of a class, and the class whose blocks have exactly so many. */
+uint32_t span_class_units(unsigned int class);
+uint8_t span_class_of_units(uint32_t units);
+/* A block that is marked as pushed goes onto this CPU's array; false: that is full. */
+bool span_push(struct span *span);
+/* On all arrays together; exact when nobody else is calling. */
+size_t spans_cached_units(size_t *blocks);
 
 /* --- spans_purge.c --- */
 

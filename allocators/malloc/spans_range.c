@@ -108,8 +108,7 @@ void spans_exit(void)
 
 	spans.bytes = 0;
 	for (unsigned int class = 0; class < SPAN_NR_CLASSES; class ++) {
-		if (spans.arrays[class].base != NULL)
-			percpu_stacks_destroy(&spans.arrays[class]);
+		magazine_destroy(&spans.arrays[class]);
 	}
 	if (spans.map != NULL)
 		os_unmap(spans.map,

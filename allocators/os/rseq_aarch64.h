@@ -325,6 +325,54 @@ miss:
 	return false;
 }
 
+/* As the pop; *slot is where the object was. */
+static KMEM_ALWAYS_INLINE void *rseq_magazine_pop_slot(ptrdiff_t rs, const void *table,
+						       size_t id, void ***slot)
+{
+	void *object, **at;
+
+	__asm__ __volatile__ goto(MAGAZINE_HEAD
+				  "ldr %[at], [x9, %[id], lsl #3]\n\t"
+				  "ldr %[object], [%[at], #-8]!\n\t"
+				  "cbz %[object], %l[miss]\n\t"
+				  "str %[at], [x9, %[id], lsl #3]\n" MAGAZINE_TAIL
+				  : [object] "=&r"(object), [at] "=&r"(at)
+				  : MAGAZINE_INPUTS(rs, table), [id] "r"(id)
+				  : "x9", "x10", "x11", "memory", "cc"
+				  : miss);
+	if (object == NULL)
+		__builtin_unreachable(); /* callers need no second test */
+	*slot = at;
+	return object;
+miss:
+	return NULL;
+}
+
+/* As the push; *mark becomes where the object is, before it is there. False: full, and
+ * *mark may be any slot. */
+static KMEM_ALWAYS_INLINE bool rseq_magazine_push_marked(ptrdiff_t rs, const void *table,
+							 size_t id, void *object,
+							 void *mark)
+{
+	__asm__ __volatile__ goto(
+		MAGAZINE_HEAD "ldr x10, [x9, %[id], lsl #3]\n\t"
+			      "ldr x11, [x10]\n\t"
+			      "cmp x11, %c[full]\n\t"
+			      "b.eq %l[miss]\n\t"
+			      "str %[object], [x10]\n\t"
+			      "str x10, [%[mark]]\n\t"
+			      "add x10, x10, #8\n\t"
+			      "str x10, [x9, %[id], lsl #3]\n" MAGAZINE_TAIL
+		:
+		: MAGAZINE_INPUTS(rs, table), [id] "r"(id), [object] "r"(object),
+		  [mark] "r"(mark), [full] "i"(MAGAZINE_FULL)
+		: "x9", "x10", "x11", "memory", "cc"
+		: miss);
+	return true;
+miss:
+	return false;
+}
+
 /* min(entries, n), newest first. */
 static inline size_t rseq_magazine_take(ptrdiff_t rs, const void *table, size_t id,
 					size_t n, void **objects)

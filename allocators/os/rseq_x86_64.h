@@ -310,6 +310,55 @@ miss:
 	return false;
 }
 
+/* As the pop; *slot is where the object was. */
+static KMEM_ALWAYS_INLINE void *rseq_magazine_pop_slot(ptrdiff_t rs, const void *table,
+						       size_t id, void ***slot)
+{
+	void *object, **at;
+
+	__asm__ __volatile__ goto(MAGAZINE_HEAD
+				  "movq (%%rax,%[id],8), %[at]\n\t"
+				  "movq -8(%[at]), %[object]\n\t"
+				  "testq %[object], %[object]\n\t"
+				  "jz %l[miss]\n\t"
+				  "addq $-8, %[at]\n\t"
+				  "movq %[at], (%%rax,%[id],8)\n" MAGAZINE_TAIL
+				  : [object] "=&r"(object), [at] "=&r"(at)
+				  : MAGAZINE_INPUTS(rs, table), [id] "r"(id)
+				  : "rax", "memory", "cc"
+				  : miss);
+	if (object == NULL)
+		__builtin_unreachable(); /* callers need no second test */
+	*slot = at;
+	return object;
+miss:
+	return NULL;
+}
+
+/* As the push; *mark becomes where the object is, before it is there. False: full, and
+ * *mark may be any slot. */
+static KMEM_ALWAYS_INLINE bool rseq_magazine_push_marked(ptrdiff_t rs, const void *table,
+							 size_t id, void *object,
+							 void *mark)
+{
+	__asm__ __volatile__ goto(
+		MAGAZINE_HEAD "movq (%%rax,%[id],8), %%rdx\n\t"
+			      "cmpq %[full], (%%rdx)\n\t"
+			      "je %l[miss]\n\t"
+			      "movq %[object], (%%rdx)\n\t"
+			      "movq %%rdx, (%[mark])\n\t"
+			      "addq $8, %%rdx\n\t"
+			      "movq %%rdx, (%%rax,%[id],8)\n" MAGAZINE_TAIL
+		:
+		: MAGAZINE_INPUTS(rs, table), [id] "r"(id), [object] "r"(object),
+		  [mark] "r"(mark), [full] "i"(MAGAZINE_FULL)
+		: "rax", "rdx", "memory", "cc"
+		: miss);
+	return true;
+miss:
+	return false;
+}
+
 /* min(entries, n), newest first. */
 static inline size_t rseq_magazine_take(ptrdiff_t rs, const void *table, size_t id,
 					size_t n, void **objects)
