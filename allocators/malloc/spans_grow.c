@@ -94,9 +94,13 @@ static bool grow(struct span *span, uint32_t units)
 bool span_resize(void *ptr, size_t size)
 {
 	struct span *span = span_of(ptr);
-	uint32_t units = span_units(size), before = span->units;
+	uint32_t units, before = span->units;
 	bool done = true;
 
+	/* More units than a number of them has bits for, perhaps. */
+	if (size > spans.bytes)
+		return false;
+	units = span_units(size);
 	if (units <= before && before - units <= before / KEEP_SHARE)
 		return true;
 	spin_lock(&spans_lock);
