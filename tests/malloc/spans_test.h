@@ -25,6 +25,12 @@ static inline struct kmem_malloc_stats stats_now(void)
 	return stats;
 }
 
+static inline bool on_array(const void *p)
+{
+	return span_state(span_of(p)) == SPAN_LIVE &&
+	       span_mark(span_of(p)) > SPAN_MARK_LOCKED;
+}
+
 static inline bool all_zero(const char *p, size_t size)
 {
 	return p[0] == 0 && memcmp(p, p + 1, size - 1) == 0;

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Large blocks in spans: reuse, zeroes, growth in place, decay, arrays, misuse. */
+/* Large blocks in spans: reuse, zeroes, growth in place, decay, arrays. */
 #include "spans_test.h"
 
 #include "tests/os/os_faults.h"
 #include <sched.h>
 #include <sys/mman.h>
-
-static bool on_array(const void *p)
-{
-	return span_state(span_of(p)) == SPAN_LIVE &&
-	       span_mark(span_of(p)) > SPAN_MARK_LOCKED;
-}
 
 /* Pages of a block that have memory. */
 static size_t resident_pages(void *p, size_t size)
@@ -377,60 +371,6 @@ static void test_extend_fails(void **state)
 	malloc_test_stop();
 }
 
-/* --- misuse, and the walker --- */
-
-static void test_misuse(void **state)
-{
-	char *p, *q;
-
-	(void)state;
-	malloc_test_start("trim=0");
-	p = kmem_malloc(300 * KIB); /* has an array */
-	q = kmem_malloc(6 * MIB);   /* has none */
-	kmem_free(p + SPAN_UNIT);
-	malloc_test_expect_report("did not return");
-	kmem_free(p + 16);
-	malloc_test_expect_report("did not return");
-	kmem_free(q + 6 * MIB - SPAN_UNIT); /* the last unit has a mark */
-	malloc_test_expect_report("did not return");
-	kmem_free(spans.base + spans.bytes - SPAN_UNIT);
-	malloc_test_expect_report("did not return");
-	assert_int_equal(kmem_usable_size(p + SPAN_UNIT), 0);
-	malloc_test_expect_report("did not return");
-	kmem_free(p);
-	kmem_free(p);
-	malloc_test_expect_report("freed already");
-	kmem_free(q);
-	kmem_free(q);
-	malloc_test_expect_report("freed already");
-	assert_null(kmem_realloc(q, 100));
-	malloc_test_expect_report("freed already");
-	malloc_test_stop();
-}
-
-static void test_walker_finds(void **state)
-{
-	struct span *span;
-	char *p;
-
-	(void)state;
-	malloc_test_start("trim=0,large_slots=0");
-	p = kmem_malloc(6 * MIB);
-	span = span_of(p);
-	span->units++;
-	assert_int_equal(kmem_malloc_check(), -EFAULT);
-	span->units--;
-	span_set_state(span + 3, SPAN_LIVE);
-	assert_int_equal(kmem_malloc_check(), -EFAULT);
-	span_set_state(span + 3, SPAN_INSIDE);
-	assert_int_equal(kmem_malloc_check(), 0);
-	kmem_free(p);
-	span_heap.dirty.used[0] ^= 1;
-	assert_int_equal(kmem_malloc_check(), -EFAULT);
-	span_heap.dirty.used[0] ^= 1;
-	malloc_test_stop();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -449,8 +389,6 @@ int main(void)
 		cmocka_unit_test(test_bound_of_dirty),
 		cmocka_unit_test(test_purge_fails),
 		cmocka_unit_test(test_extend_fails),
-		cmocka_unit_test(test_misuse),
-		cmocka_unit_test(test_walker_finds),
 	};
 
 	return cmocka_run_group_tests_name("malloc_spans", tests, NULL, NULL);
