@@ -225,6 +225,53 @@ static void test_drain_of_two_entries(void **state)
 	sched_setaffinity(0, sizeof(before), &before);
 }
 
+/* What the report's block was when it was told. */
+static void *told_of;
+static enum span_state state_when_told;
+
+static void note_state(const char *text, void *arg)
+{
+	(void)text, (void)arg;
+	state_when_told = span_state(span_of(told_of));
+}
+
+static bool go_to_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
+/* Entries on two CPUs; the first that is drained is not the good one, and must leave the
+ * block to the other. */
+static void test_drain_of_two_cpus(void **state)
+{
+	cpu_set_t before;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	if (!os_percpu_lockless() || !CPU_ISSET(0, &before) || !CPU_ISSET(1, &before))
+		skip();
+	malloc_test_start("trim=0");
+	for (int cpu = 1; cpu >= 0; cpu--) {
+		assert_true(go_to_cpu(cpu));
+		kmem_free(kmem_malloc(200 * KIB)); /* the array's first use */
+	}
+	told_of = kmem_malloc(200 * KIB);
+	kmem_free(told_of);
+	assert_true(go_to_cpu(1));
+	free_goes_on(told_of);
+	kmem_set_bug_handler(note_state, NULL);
+	state_when_told = SPAN_HELD;
+	spans_drain(false, malloc_now_ms());
+	assert_int_equal(state_when_told, SPAN_LIVE);
+	assert_int_equal(stats_now().large_live, 0);
+	malloc_test_stop();
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_two_entries),
 		cmocka_unit_test(test_entry_of_free_span),
 		cmocka_unit_test(test_drain_of_two_entries),
+		cmocka_unit_test(test_drain_of_two_cpus),
 	};
 
 	return cmocka_run_group_tests_name("malloc_spans_race", tests, NULL, NULL);
