@@ -68,10 +68,10 @@ struct kmem_malloc_stats {
 	/* Spans and mappings together: */
 	uint64_t large_live, large_live_bytes;
 	uint64_t large_cached, large_cached_bytes; /* freed, may be resident */
-	uint64_t large_hits;			   /* served from those */
-	uint64_t large_purged_bytes;		   /* of spans, given back so far */
-	uint64_t trims, trimmed_bytes;		   /* of pages and slabs */
-	uint64_t background_starts;		   /* of the thread that trims */
+	uint64_t large_hits;	       /* served from those, but for per-CPU arrays */
+	uint64_t large_purged_bytes;   /* of spans, given back so far */
+	uint64_t trims, trimmed_bytes; /* of pages and slabs */
+	uint64_t background_starts;    /* of the thread that trims */
 };
 KMEM_API void kmem_malloc_stats(struct kmem_malloc_stats *stats);
 
