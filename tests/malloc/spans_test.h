@@ -6,6 +6,7 @@
 #include "malloc_test.h"
 
 #include "allocators/malloc/spans_internal.h"
+#include <sched.h>
 #include <time.h>
 
 #define KIB ((size_t)1 << 10)
@@ -23,6 +24,17 @@ static inline struct kmem_malloc_stats stats_now(void)
 
 	kmem_malloc_stats(&stats);
 	return stats;
+}
+
+/* Another CPU's arrays are others. */
+static inline void stay_on_one_cpu(cpu_set_t *before)
+{
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET(sched_getcpu(), &here);
+	assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
+	assert_int_equal(sched_setaffinity(0, sizeof(here), &here), 0);
 }
 
 static inline bool on_array(const void *p)

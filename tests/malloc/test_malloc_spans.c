@@ -63,9 +63,11 @@ static void test_arrays(void **state)
 {
 	static const size_t some[] = {129 * KIB, 200 * KIB, 512 * KIB, 513 * KIB,
 				      MIB,	 2 * MIB,   4 * MIB};
+	cpu_set_t before;
 	char *p[6], *q;
 
 	(void)state;
+	stay_on_one_cpu(&before);
 	malloc_test_start("background=off");
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(some); i++) {
 		for (int j = 0; j < 6; j++)
@@ -86,6 +88,7 @@ static void test_arrays(void **state)
 	assert_int_equal(stats_now().large_cached, 0);
 	assert_int_equal(stats_now().large_cached_bytes, 0);
 	malloc_test_stop();
+	sched_setaffinity(0, sizeof(before), &before);
 }
 
 static void test_no_arrays(void **state)
@@ -294,15 +297,11 @@ static void test_no_background(void **state)
 /* Arrays that have served something since the last look stay as they are. */
 static void test_idle_arrays(void **state)
 {
-	cpu_set_t before, here;
+	cpu_set_t before;
 	char *p;
 
 	(void)state;
-	/* Another CPU's arrays would be others. */
-	CPU_ZERO(&here);
-	CPU_SET(sched_getcpu(), &here);
-	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-	assert_int_equal(sched_setaffinity(0, sizeof(here), &here), 0);
+	stay_on_one_cpu(&before);
 	malloc_test_start("trim=0");
 	for (int i = 0; i < 3; i++) {
 		p = kmem_malloc(MIB);

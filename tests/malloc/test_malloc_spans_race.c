@@ -137,16 +137,6 @@ static void free_goes_on(void *ptr)
 	other_cpu_entry = ptr;
 }
 
-static void stay_on_one_cpu(cpu_set_t *before)
-{
-	cpu_set_t here;
-
-	CPU_ZERO(&here);
-	CPU_SET(sched_getcpu(), &here);
-	assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
-	assert_int_equal(sched_setaffinity(0, sizeof(here), &here), 0);
-}
-
 /* The entry made last is the good one, the other is told. */
 static void test_two_entries(void **state)
 {
