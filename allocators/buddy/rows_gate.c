@@ -176,11 +176,12 @@ static void close_gate(void)
 {
 	uint32_t before = atomic_exchange(&rows_mode, ROWS_MODE_CLOSED);
 	uint64_t left, entered;
+	unsigned int turn = 0;
 
 	restart_sequences();
 	if (before >= ROWS_MODE_ALONE) {
 		while (atomic_load(word_of(&alone_word, alone_cpu)) % 2 != 0)
-			sched_yield();
+			os_yield(turn++);
 	}
 	/* Exits first: entries can only have become fewer than there are by now. */
 	for (;;) {
@@ -189,7 +190,7 @@ static void close_gate(void)
 		entered = percpu_counter_sum(&in) + percpu_counter_sum(&guests_in);
 		if (left == entered)
 			return;
-		sched_yield();
+		os_yield(turn++);
 	}
 }
 
@@ -279,19 +280,20 @@ static KMEM_NOINLINE void look_around(void)
 #endif
 
 /* A thread that is not registered for sequences never gets in alone. */
-static KMEM_NOINLINE void wait_at_gate(uint32_t m, bool shared, unsigned int *waits)
+static KMEM_NOINLINE void wait_at_gate(uint32_t m, bool shared, unsigned int *waits,
+				       unsigned int *turn)
 {
 	bool other = shared || os_cpu_id() != m - ROWS_MODE_ALONE;
 
 	if (m >= ROWS_MODE_ALONE && (other || ++*waits > WAITS))
 		end_of_alone(!shared);
 	else
-		sched_yield();
+		os_yield((*turn)++);
 }
 
 static KMEM_ALWAYS_INLINE enum rows_visit enter(bool shared)
 {
-	unsigned int waits = 0;
+	unsigned int waits = 0, turn = 0;
 
 	for (;;) {
 		uint32_t m = atomic_load_explicit(&rows_mode, memory_order_relaxed);
@@ -309,7 +311,7 @@ static KMEM_ALWAYS_INLINE enum rows_visit enter(bool shared)
 		} else if (m >= ROWS_MODE_ALONE && !shared && KMEM_LIKELY(try_alone(m))) {
 			return ROWS_ALONE;
 		} else {
-			wait_at_gate(m, shared, &waits);
+			wait_at_gate(m, shared, &waits, &turn);
 		}
 	}
 }

@@ -156,13 +156,13 @@ void magazine_fork_unlock(void)
 /* Puts our mark on a magazine; false when it stood there already, or none is there. */
 static bool freeze_one(struct magazine_cpu *c, size_t id)
 {
-	for (;;) {
+	for (unsigned int turn = 0;;) {
 		void **old = load_top(c, id);
 
 		if (old == pair(FROZEN) || old == pair(NOTHING))
 			return false;
 		if (old == pair(STOPPED)) {
-			sched_yield(); /* a drainer has it, and gives it back */
+			os_yield(turn++); /* a drainer has it, and gives it back */
 			continue;
 		}
 		if (atomic_compare_exchange_strong(&c->top[id], &old, pair(FROZEN))) {

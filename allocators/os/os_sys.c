@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocators/os/os_sys.h"
+#include "allocators/os/spinlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -161,6 +163,25 @@ void os_futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec
 	if (os_hooks_now.futex(word, FUTEX_WAIT_PRIVATE, value, timeout) != 0 &&
 	    errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
 		nanosleep(&t, NULL);
+}
+
+/* Turns given away before a waiter sleeps: whoever has a lock ends within a few, unless
+ * it cannot run at all, and then some 100 us more or less do not matter to it. */
+#define YIELDS 16u
+#define NAP_NS 50000L
+
+void os_yield(unsigned int turn)
+{
+	static const struct timespec nap = {.tv_nsec = NAP_NS};
+	static _Atomic uint32_t never;
+	int saved_errno = errno;
+
+	/* A sandbox that lets malloc() wait for locks knows futex(2). */
+	if (turn < YIELDS)
+		sched_yield();
+	else
+		os_futex_wait(&never, 0, &nap);
+	errno = saved_errno;
 }
 
 /* A second time where the first fails: a wake-up that is lost is lost for good. */

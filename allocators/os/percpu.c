@@ -332,13 +332,13 @@ void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 /* Puts our mark on a stack; false when it stood there already. */
 static bool freeze_one(struct percpu_stack *stack)
 {
-	for (;;) {
+	for (unsigned int turn = 0;;) {
 		uint64_t old = state_of(stack);
 
 		if (old == FROZEN)
 			return false;
 		if (is_stopped(old)) {
-			sched_yield(); /* a drainer has it, and gives it back */
+			os_yield(turn++); /* a drainer has it, and gives it back */
 			continue;
 		}
 		if (atomic_compare_exchange_strong(&stack->state, &old, FROZEN)) {
@@ -396,9 +396,10 @@ uint64_t percpu_pops(const struct percpu_stacks *s, unsigned int cpu)
 {
 	const struct percpu_stack *stack = percpu_stack_of(s, cpu);
 	uint64_t state = state_of(stack);
+	unsigned int turn = 0;
 
 	while (is_stopped(state)) {
-		sched_yield(); /* a drainer keeps the count meanwhile */
+		os_yield(turn++); /* a drainer keeps the count meanwhile */
 		state = state_of(stack);
 	}
 	return state >> PERCPU_POPS_SHIFT;

@@ -5,7 +5,8 @@
  * Test and test-and-set: a waiter reads its own copy of the line until the lock
  * looks free, and only then writes. A thread in user space can lose its CPU
  * while it holds a lock, so a waiter that has spun for a while gives its own
- * CPU away instead of burning it.
+ * CPU away instead of burning it, and sleeps when that does not help: a real-time
+ * thread does not give way to the less urgent one that it has interrupted.
  *
  * Lock order of the library: see the theory comment of each allocator; a lock
  * of this file is never held across a call into a layer above.
@@ -14,12 +15,14 @@
 #define KMEM_OS_SPINLOCK_H
 
 #include <kmem/compiler.h>
-#include <sched.h>
 #include <stdatomic.h>
 
 /* Rounds of waiting before sched_yield(): about the length of a critical section
  * that refills a per-CPU list, some microseconds. */
 #define SPIN_ROUNDS 256
+
+/* Lets others run whom one waits for; `turn` counts from 0. errno stays. */
+void os_yield(unsigned int turn);
 
 /* All-zero is unlocked. A line of its own: waiters must not slow the holder. */
 struct kmem_spinlock {
@@ -48,6 +51,8 @@ static KMEM_ALWAYS_INLINE bool spin_word_trylock(_Atomic uint32_t *word)
 
 static inline void spin_word_lock(_Atomic uint32_t *word)
 {
+	unsigned int turn = 0;
+
 	while (KMEM_UNLIKELY(!spin_word_trylock(word))) {
 		unsigned int round = 0;
 
@@ -55,7 +60,7 @@ static inline void spin_word_lock(_Atomic uint32_t *word)
 			if (++round < SPIN_ROUNDS) {
 				spin_pause();
 			} else {
-				sched_yield();
+				os_yield(turn++);
 				round = 0;
 			}
 		}

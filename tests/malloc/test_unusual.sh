@@ -45,7 +45,7 @@ for name in $(./unusual); do
 	*) all_well "$name" env LD_PRELOAD="$library" ./unusual "$name" ;;
 	esac
 done
-threads="small_stacks moved_about thread_ends fork_in_threads"
+threads="small_stacks moved_about thread_ends fork_in_threads urgent_threads exec_from_threads"
 for name in $threads stack_depth libraries_come_and_go; do
 	all_well "$name, arrays with locks" env KMEM_PERCPU=lock LD_PRELOAD="$library" ./unusual $name
 done
@@ -56,6 +56,11 @@ for calls in "38 membarrier" "38 rseq" "22 madvise" "38 mremap" "1 rseq,membarri
 	# shellcheck disable=SC2086
 	all_well "without ${calls#* }" ./deny $calls env LD_PRELOAD="$library" \
 		./unusual fork_in_threads aligned_and_full calloc_after_dirt thread_ends
+done
+for calls in "1 prlimit64" "1 sched_getaffinity" "38 getcpu" "11 clone,clone3"; do
+	# shellcheck disable=SC2086
+	all_well "without ${calls#* }, alone" ./deny $calls env LD_PRELOAD="$library" \
+		./unusual aligned_and_full calloc_after_dirt realloc_ways errno_kept
 done
 all_well "one CPU at the start, all later" taskset -c "$(taskset -cp $$ | sed 's/.*[ ,-]//')" \
 	env LD_PRELOAD="$library" ./unusual moved_about fork_in_threads
@@ -71,6 +76,60 @@ all_well "standard streams closed" bash -c "
 all_well "ulimit -v within a running shell" env LD_PRELOAD="$library" bash -c '
 	f() { local x=$1; [ $1 -gt 0 ] && f $(($1 - 1)) || true; }
 	ulimit -v 1000000 && f 3000 && /bin/echo ok'
+
+# --- little room ---
+# Enough for a small program, and for what we need beside it; 60000 KiB and more have
+# their tests among the programs.
+for limit in "-v 24000" "-d 10000" "-s 100" "-l 0" "-c 0"; do
+	all_well "ulimit $limit" bash -c "ulimit $limit; LD_PRELOAD='$library' \
+		bash -c 'for i in {1..2000}; do a[i]=x\$i; done; [ \${#a[*]} -eq 2000 ] && (/bin/echo ok)'"
+done
+# Less: memory is not to be had, and that is what the program finds.
+all_well "no limit on memory leads to a crash" bash -c "
+	for kind in v d; do for kib in 5000 6000 7000 8000 10000 13000 17000; do
+		(ulimit -\$kind \$kib; LD_PRELOAD='$library' sort /etc/passwd >/dev/null 2>&1)
+		status=\$?
+		[ \$status -eq 0 ] || [ \$status -eq 2 ] || [ \$status -eq 127 ] || echo \"-\$kind \$kib: status \$status\"
+	done; done; echo ok"
+
+# --- no files, no rights, no turn ---
+bare=$dir/bare
+if mkdir -p "$bare" && unshare -m true 2>/dev/null; then
+	all_well "without /proc and /sys" unshare -m sh -c "mount -t tmpfs none /proc && mount -t tmpfs none /sys &&
+		LD_PRELOAD='$library' ./unusual aligned_and_full calloc_after_dirt fork_in_threads thread_ends"
+	for file in ./unusual "$library" $(LD_PRELOAD="$library" ldd ./unusual | grep -o '/[^ ]*'); do
+		mkdir -p "$bare/$(dirname "$(realpath -m "$file")")" "$bare/$(dirname "$file")"
+		cp -L "$file" "$bare/$file"
+	done
+	all_well "in a folder that holds nothing else" chroot "$bare" /lib64/ld-linux-x86-64.so.2 --preload "$library" \
+		/unusual aligned_and_full calloc_after_dirt fork_in_threads moved_about
+else
+	for text in "without /proc and /sys" "in a folder that holds nothing else"; do
+		number=$((number + 1))
+		echo "ok $number - $text # SKIP no rights to do so"
+	done
+fi
+if [ "$(id -u)" -eq 0 ] && chmod 755 "$dir" && setpriv --reuid=65534 --clear-groups test -r "$library"; then
+	all_well "another user, who may start no thread" setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
+		--inh-caps=-all --bounding-set=-all prlimit --nproc=1:1 env LD_PRELOAD="$library" \
+		./unusual aligned_and_full calloc_after_dirt realloc_ways freed_at_exit
+else
+	number=$((number + 1))
+	echo "ok $number - another user # SKIP no rights to do so"
+fi
+all_well "the least urgent" nice -n 19 chrt -i 0 env LD_PRELOAD="$library" ./unusual moved_about fork_in_threads thread_ends
+all_well "no environment but ours" env -i LD_PRELOAD="$library" LD_BIND_NOW=1 ./unusual aligned_and_full thread_ends
+# Short lives, many at a time.
+cat >makefile <<'M'
+all: $(addprefix t,$(shell seq 300))
+t%:
+	@./unusual errno_kept >$@ && /bin/true
+M
+all_well "200 programs at once" env LD_PRELOAD="$library" bash -c '
+	for i in {1..200}; do ./unusual errno_kept >"o$i" & done; wait
+	[ "$(cat o? o?? o??? | sort | uniq -c | tr -s " ")" = " 200 ok" ] && echo ok'
+all_well "make with 300 jobs, 40 at a time" env LD_PRELOAD="$library" bash -c '
+	make -s -j 40 && [ "$(cat t? t?? t??? | sort | uniq -c | tr -s " ")" = " 300 ok" ] && echo ok'
 
 echo "1..$number"
 [ $failures -eq 0 ]

@@ -27,6 +27,7 @@ static const struct {
 	{"prlimit64", SYS_prlimit64},
 	{"openat", SYS_openat},
 	{"getcpu", SYS_getcpu},
+	{"clone", SYS_clone},
 	{"clone3", SYS_clone3},
 };
 enum { NR_KNOWN = sizeof(known) / sizeof(known[0]) };

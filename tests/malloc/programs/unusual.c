@@ -5,7 +5,8 @@
 _Atomic int failures;
 
 static const struct unusual *const tables[] = {unusual_blocks, unusual_threads,
-					       unusual_processes, unusual_limits};
+					       unusual_processes, unusual_limits,
+					       unusual_rights};
 enum { NR_TABLES = sizeof(tables) / sizeof(tables[0]) };
 
 static bool run(const char *name)

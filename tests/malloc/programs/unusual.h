@@ -27,7 +27,7 @@ struct unusual {
 
 /* Each table ends with a NULL name. */
 extern const struct unusual unusual_blocks[], unusual_threads[], unusual_processes[],
-	unusual_limits[];
+	unusual_limits[], unusual_rights[];
 
 /* Fresh blocks of many sizes, written and read back: 0 when all is well. */
 static inline int churn_some(unsigned int seed, int rounds)
