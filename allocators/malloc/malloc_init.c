@@ -14,8 +14,8 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-/* Less than this is not worth starting with. */
-#define MEMORY_MIN ((uint64_t)16 << 20)
+/* A block of the largest order: without it there is no page allocator. */
+#define MEMORY_MIN ((uint64_t)4 << 20)
 /* Descriptors for more would be a burden to fork(). */
 #define MEMORY_MAX ((uint64_t)1 << 40)
 
@@ -78,14 +78,19 @@ static _Atomic pid_t starter; /* thread that is starting */
 
 /* --- size --- */
 
-static uint64_t limited(uint64_t bytes, int resource)
+/* At most this part of a limit on address space or, since Linux 4.7 counts private
+ * writable memory whether touched or not, on data. */
+static uint64_t limited(uint64_t bytes, unsigned int part)
 {
+	static const int resources[] = {RLIMIT_AS, RLIMIT_DATA};
 	struct rlimit limit;
 
-	if (os_getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-		return bytes;
-	/* The other half is for stacks, files and large blocks. */
-	return bytes < limit.rlim_cur / 2 ? bytes : limit.rlim_cur / 2;
+	for (int i = 0; i < 2; i++) {
+		if (os_getrlimit(resources[i], &limit) == 0 &&
+		    limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur / part)
+			bytes = limit.rlim_cur / part;
+	}
+	return bytes;
 }
 
 static uint64_t default_memory(void)
@@ -97,14 +102,15 @@ static uint64_t default_memory(void)
 		bytes = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
 	if (bytes > MEMORY_MAX)
 		bytes = MEMORY_MAX;
-	bytes = limited(bytes, RLIMIT_AS);
-	/* Counts private writable memory, touched or not (Linux 4.7). */
-	return limited(bytes, RLIMIT_DATA);
+	/* The other half is for stacks, files and large blocks. */
+	return limited(bytes, 2);
 }
 
 /* --- start --- */
 
-static int start_phys(uint64_t bytes, bool exactly)
+/* Physical memory of so many bytes, pages and slabs; all or nothing. */
+static int start_memory(uint64_t bytes, const struct buddy_config *pages,
+			const struct slab_config *slab)
 {
 	struct phys_config config = {
 		.backing = PHYS_PRIVATE,
@@ -113,11 +119,16 @@ static int start_phys(uint64_t bytes, bool exactly)
 	};
 	int err = phys_init(&config);
 
-	/* An overcommit policy or a limit that we do not know of: take less. */
-	while (err == -ENOMEM && !exactly && config.memory_bytes / 2 >= MEMORY_MIN) {
-		config.memory_bytes /= 2;
-		err = phys_init(&config);
+	if (err != 0)
+		return err;
+	err = buddy_init(pages);
+	if (err == 0) {
+		err = kmem_cache_init(slab);
+		if (err == 0)
+			return 0;
+		buddy_exit();
 	}
+	phys_exit();
 	return err;
 }
 
@@ -126,17 +137,12 @@ static int start_phys(uint64_t bytes, bool exactly)
 #define SPANS_SHARE 4
 static void start_spans(uint64_t bytes)
 {
-	struct rlimit limit;
-
 	/* Blocks of pages are checked, and mappings have guards. */
 	if (slab_hardened())
 		malloc_config.span_max_bytes = 0;
 	if (malloc_config.span_max_bytes == 0)
 		return;
-	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-	    bytes > limit.rlim_cur / 16)
-		bytes = limit.rlim_cur / 16;
-	spans_init(bytes);
+	spans_init(limited(bytes, 16));
 }
 
 static int start_layers(const struct kmem_malloc_config *config)
@@ -152,19 +158,14 @@ static int start_layers(const struct kmem_malloc_config *config)
 	 * a request that finds nothing reclaims itself. */
 	pages.kswapd &= pages.purge_ms != 0;
 
-	err = start_phys(bytes != 0 ? bytes : default_memory(), bytes != 0);
+	err = start_memory(bytes != 0 ? bytes : default_memory(), &pages, &slab);
+	/* An overcommit policy or a limit that we do not know of, or one that leaves no
+	 * room for what the layers need beside it: take less. */
+	for (uint64_t less = default_memory() / 2;
+	     err == -ENOMEM && bytes == 0 && less >= MEMORY_MIN / 2; less /= 2)
+		err = start_memory(less, &pages, &slab);
 	if (err != 0)
 		return err;
-	err = buddy_init(&pages);
-	if (err == 0) {
-		err = kmem_cache_init(&slab);
-		if (err != 0)
-			buddy_exit();
-	}
-	if (err != 0) {
-		phys_exit();
-		return err;
-	}
 	malloc_config = config->malloc;
 	start_spans(SPANS_SHARE * default_memory());
 	malloc_hit_max = magazine_rseq_offset != 0 ? SPAN_CLASS_MAX : 0;
@@ -240,7 +241,7 @@ bool malloc_is_up(void)
 
 enum malloc_start malloc_start(void)
 {
-	for (;;) {
+	for (unsigned int turn = 0;;) {
 		int now = atomic_load_explicit(&state, memory_order_acquire);
 
 		if (KMEM_LIKELY(now == READY))
@@ -252,7 +253,7 @@ enum malloc_start malloc_start(void)
 		}
 		if (atomic_load_explicit(&starter, memory_order_relaxed) == gettid())
 			return MALLOC_STARTING;
-		sched_yield();
+		os_yield(turn++);
 	}
 }
 

@@ -191,7 +191,22 @@ static void fill_block_zone(void)
 
 /* --- mapping --- */
 
-/* Reserves the direct map with what follows it; less for vmalloc rather than nothing. */
+/* So many bytes at a multiple of PHYS_BLOCK_BYTES, without ever having more. */
+static char *reserve_bare(size_t bytes)
+{
+	char *p = os_reserve(bytes), *aligned;
+
+	if (p == NULL || (uintptr_t)p % PHYS_BLOCK_BYTES == 0)
+		return p;
+	/* Addresses are given out downwards: those below are free as a rule. */
+	aligned = (char *)KMEM_ALIGN_DOWN((uintptr_t)p, PHYS_BLOCK_BYTES);
+	os_unmap(p, bytes);
+	return os_reserve_at(aligned, bytes);
+}
+
+/* Reserves the direct map with what follows it; less for vmalloc rather than nothing,
+ * and not even the gap before it where a limit leaves no room (phys_vmalloc_base()
+ * tries again then). */
 static int reserve_space(void)
 {
 	size_t direct = kmem_nr_frames << PAGE_SHIFT;
@@ -205,12 +220,19 @@ static int reserve_space(void)
 			break;
 		extra = extra > ((size_t)64 << 20) ? extra / 2 : 0;
 	}
-	if (p == NULL)
+	if (p == NULL) {
+		p = reserve_bare(direct);
+		if (p != NULL) {
+			kmem_direct_base = space.base = p;
+			space.end = p + direct;
+			return 0;
+		}
 		return kmem_error(
 			-ENOMEM,
 			"%zu MiB of address space cannot be reserved: %s; lower memory, "
 			"or raise 'ulimit -v'",
 			direct >> 20, strerror(errno));
+	}
 	kmem_direct_base = (char *)KMEM_ALIGN_UP((uintptr_t)p, PHYS_BLOCK_BYTES);
 	if (kmem_direct_base != p)
 		os_unmap(p, (size_t)(kmem_direct_base - p));
@@ -459,7 +481,8 @@ char *phys_direct_end(void)
 
 char *phys_vmalloc_base(size_t range_bytes)
 {
-	size_t room, more;
+	ptrdiff_t room; /* below 0: part of the gap is missing */
+	size_t more;
 	char *start;
 
 	if (!phys_memory.up) {
@@ -468,12 +491,12 @@ char *phys_vmalloc_base(size_t range_bytes)
 		return NULL;
 	}
 	start = phys_direct_end() + VMALLOC_OFFSET;
-	room = (size_t)(space.end - start);
-	if (range_bytes <= room)
+	room = space.end - start;
+	if (room >= 0 && range_bytes <= (size_t)room)
 		return start;
 	/* The first addresses of a 48-bit space only: a larger sum would wrap. */
 	more = range_bytes < (size_t)1 << 48
-		       ? KMEM_ALIGN_UP(range_bytes - room, PAGE_SIZE)
+		       ? KMEM_ALIGN_UP(range_bytes - (size_t)room, PAGE_SIZE)
 		       : 0;
 	if (more == 0 || os_reserve_at(space.end, more) == NULL) {
 		kmem_error(
