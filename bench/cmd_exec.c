@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include "bench/cli.h"
+#include "bench/exec_results.h"
 #include "bench/preload.h"
+#include "bench/results.h"
 #include <kmem/allocator.h>
 #include <kmem/error.h>
 
 static const char help_text[] =
 	"usage: kmembench exec -a NAME[:OPTION=VALUE,...] [--] PROGRAM [ARGUMENT...]\n"
+	"       kmembench exec --results ROWS -o FILE\n"
 	"\n"
 	"Runs PROGRAM with the allocator NAME as its malloc, by LD_PRELOAD. An LD_PRELOAD\n"
 	"that is set already stays, behind the allocator. Programs that PROGRAM starts run\n"
@@ -24,6 +27,10 @@ static const char help_text[] =
 	"                         malloc; or the path of a malloc-compatible library.\n"
 	"                         kmem takes its options here ('kmembench list options\n"
 	"                         kmem'), after those that KMEM_MALLOC holds already\n"
+	"      --results ROWS     make a results file of programs that were measured under\n"
+	"                         several allocators ('tests/malloc/real_programs.sh --measure'\n"
+	"                         writes the rows), for compare, plot and report\n"
+	"  -o, --output FILE      that file\n"
 	"  -h, --help             this text\n"
 	"      --version          the version\n"
 	"\n"
@@ -159,30 +166,58 @@ static int exec_under(const char *allocator, const char *library, char **program
 	return EXIT_USAGE;
 }
 
+static int write_results(const char *rows, const char *output, int argc, char **argv)
+{
+	json_t *results;
+	int err;
+
+	if (output == NULL)
+		return cli_usage_error("exec", "no output is named: add -o FILE");
+	if (optind != argc)
+		return cli_usage_error("exec", "'%s': with --results no program is run",
+				       argv[optind]);
+	err = results_check_writable(output);
+	results = err == 0 ? exec_results(rows, argc, argv) : NULL;
+	if (results != NULL)
+		err = results_save(output, results);
+	if (results == NULL || err != 0)
+		cli_error("cannot write results: %s", kmem_last_error());
+	json_decref(results);
+	return results != NULL && err == 0 ? EXIT_DONE : EXIT_USAGE;
+}
+
 int cmd_exec(int argc, char **argv)
 {
-	enum { OPT_VERSION = 256 };
+	enum { OPT_VERSION = 256, OPT_RESULTS };
 	static const struct option longopts[] = {
 		{"allocator", required_argument, NULL, 'a'},
+		{"results", required_argument, NULL, OPT_RESULTS},
+		{"output", required_argument, NULL, 'o'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, OPT_VERSION},
 		{NULL, 0, NULL, 0},
 	};
-	const char *name = NULL, *library = NULL;
+	const char *name = NULL, *library = NULL, *rows = NULL, *output = NULL;
 	char buf[PATH_MAX];
 	int opt, result;
 
 	opterr = 0;
 	optind = 0; /* glibc: start anew */
 	/* '+': the program's own options are not ours. */
-	while ((opt = getopt_long(argc, argv, "+:a:h", longopts, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+:a:o:h", longopts, NULL)) != -1) {
 		switch (opt) {
 		case 'a': name = optarg; break;
+		case 'o': output = optarg; break;
+		case OPT_RESULTS: rows = optarg; break;
 		case 'h': fputs(help_text, stdout); return EXIT_DONE;
 		case OPT_VERSION: puts("kmembench " KMEMBENCH_VERSION); return EXIT_DONE;
 		default: return cli_getopt_error("exec", opt, argv);
 		}
 	}
+	if (rows != NULL)
+		return write_results(rows, output, argc, argv);
+	if (output != NULL)
+		return cli_usage_error("exec", "-o goes with --results only");
 	if (name == NULL)
 		return cli_usage_error("exec", "no allocator: give -a NAME");
 	if (optind == argc)

@@ -191,7 +191,7 @@ static json_t *environment_json(void)
 	static const char *const prefixes[] = {
 		"MALLOC_",   "MALLOPT_",  "_RJEM_MALLOC_",   "JE_MALLOC_",
 		"MIMALLOC_", "TCMALLOC_", "GLIBC_TUNABLES=", "LD_LIBRARY_PATH=",
-		"LD_BIND_",  "LD_AUDIT=", "KMEM_PERCPU="};
+		"LD_BIND_",  "LD_AUDIT=", "KMEM_PERCPU=",    "KMEM_MALLOC="};
 	json_t *found = json_object();
 
 	for (char **at = environ; *at != NULL; at++) {

@@ -24,9 +24,10 @@
 static const struct metric metrics[] = {
 	{"real_time", "ns", METRIC_LOWER,
 	 "wall time of one operation, as one thread sees it: a thread's time divided by its "
-	 "operations, no clock read inside"},
+	 "operations, no clock read inside; of a whole program, from start to end"},
 	{"cpu_time", "ns", METRIC_LOWER,
-	 "CPU time of all threads together, divided by the operations of all of them"},
+	 "CPU time of all threads together, divided by the operations of all of them; of a "
+	 "whole program, with all processes it starts"},
 	{"items_per_second", "1/s", METRIC_HIGHER,
 	 "operations of all threads together in a second of wall time"},
 	{"iterations", "1", METRIC_NEITHER, "operations that the figures above rest on"},
@@ -50,7 +51,8 @@ static const struct metric metrics[] = {
 
 	{"rss_bytes_peak", "B", METRIC_LOWER,
 	 "highest resident memory while the workload ran, less that before the first "
-	 "allocation: max R"},
+	 "allocation: max R; of a whole program, all of the largest process, or of all of its "
+	 "processes at one moment where that is more, shared pages once"},
 	{"rss_bytes_live", "B", METRIC_LOWER,
 	 "resident memory at the end of the work, blocks still live, less that before: R"},
 	{"rss_bytes_final", "B", METRIC_LOWER,

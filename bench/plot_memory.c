@@ -146,7 +146,7 @@ static int draw_workload(struct plotter *p, size_t from)
 			continue;
 		}
 		if (!live_bytes(d, c, &live)) {
-			too_small++;
+			too_small += live > 0; /* else nobody counted them */
 			continue;
 		}
 		cells[n++] = c;

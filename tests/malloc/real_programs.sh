@@ -4,19 +4,25 @@
 set -u
 usage() {
 	cat <<-'TEXT'
-	usage: tests/malloc/real_programs.sh [--all] [PROGRAM...]
-	       tests/malloc/real_programs.sh --measure [--reps N] [--allocators A,B,...] [-o FILE] [PROGRAM...]
+	usage: tests/malloc/real_programs.sh [--all] [--variants V,...] [PROGRAM...]
+	       tests/malloc/real_programs.sh --measure [--reps N | --minutes M] [--allocators A,B,...] [-o FILE] [PROGRAM...]
 	       tests/malloc/real_programs.sh --list
 
 	Runs real programs plainly, with libkmem-malloc.so as LD_PRELOAD, and by
 	'kmembench exec -a kmem': output and status must be the same, nothing reported,
 	and the peak of resident memory not above twice the plain one and 64 MiB. TAP.
 
-	  --all            the long forms (an hour and more); otherwise less than a minute
-	  --measure        time and memory instead: every program under every malloc in turn
-	  --reps N         so many times (5)
+	  --all            the long forms (hours); otherwise a minute or two
+	  --variants       of kmem (the defaults), exec (by 'kmembench exec'), lock (arrays with
+	                   locks), hardened (KMEM_MALLOC=hardened=on), debug (red zones and
+	                   poison), valgrind (no restartable sequences); kmem,exec
+	  --measure        CPU time and memory instead: in rounds, every program under every
+	                   malloc in turn; a table, and a results file for compare and plot
+	  --reps N         so many rounds (6, the fewest that bear an interval)
+	  --minutes M      as many rounds as end within this time
 	  --allocators     of glibc, kmem, jemalloc, mimalloc, tcmalloc, or paths of libraries
-	  -o FILE          the single measurements, tab-separated
+	  -o FILE          the results (programs.json); FILE.tsv has the single runs while it
+	                   goes on, and Ctrl-C ends it with what there is
 	  --list           the programs, and what is missing for each
 
 	BUILD names the build folder (build).
@@ -29,14 +35,17 @@ root=$(cd "$here/../.." && pwd)
 programs=$here/programs
 export here root programs
 
-scale=fast reps=5 allocators=glibc,kmem,jemalloc,mimalloc,tcmalloc out='' chosen=() mode=check
+scale=fast reps='' minutes='' allocators=glibc,kmem,jemalloc,mimalloc,tcmalloc out=programs.json variants='' chosen=()
+mode=check
 while [ $# -gt 0 ]; do
 	case $1 in
 	--all) scale=all ;;
 	--measure) mode=measure scale=measure ;;
+	--variants) variants=${2:?--variants needs names}; shift ;;
 	--reps) reps=${2:?--reps needs a number}; shift ;;
+	--minutes) minutes=${2:?--minutes needs a number}; shift ;;
 	--allocators) allocators=${2:?--allocators needs names}; shift ;;
-	-o) out=$(realpath -m "${2:?-o needs a file}"); shift ;;
+	-o) out=${2:?-o needs a file}; shift ;;
 	--list) mode=list ;;
 	--cell) mode=cell chosen=("$2"); scale=$3; shift 2 ;; # for this script alone
 	-h | --help) usage; exit 0 ;;
@@ -45,9 +54,13 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[[ $reps =~ ^[1-9][0-9]*$ ]] || die "--reps '$reps': a number from 1 on"
+[[ ${reps:-1} =~ ^[1-9][0-9]*$ ]] || die "--reps '$reps': a number from 1 on"
+[[ ${minutes:-1} =~ ^[1-9][0-9]*$ ]] || die "--minutes '$minutes': a number from 1 on"
+[ -z "$reps" ] || [ -z "$minutes" ] || die "--reps and --minutes both say when to end: give one"
 # shellcheck source=tests/malloc/real/programs.sh
 . "$here/real/programs.sh"
+# shellcheck source=tests/malloc/real/more.sh
+. "$here/real/more.sh"
 
 # One run of one program, in the current folder: KMEM_LOG, KMEM_LIBRARY and KMEM_EXEC
 # say how (the last is "kmembench exec -a kmem --" or nothing).
@@ -88,7 +101,7 @@ fi
 # cell PROGRAM TAG LIBRARY EXEC: outputs in $work/TAG.{out,err,log}, status in $status.
 cell() {
 	local limit=240
-	[ "$scale" = all ] && limit=1800
+	[ "$scale" = all ] && limit=5400
 	# One folder for all: its path is in some outputs.
 	rm -rf "$work/cell" "$work/$2".*
 	mkdir "$work/cell"
@@ -104,30 +117,39 @@ tell() { printf '# %-20s %-5s %7.2f s wall %7.2f s CPU %8.1f MiB peak %9d faults
 	"$(awk "BEGIN {print $rss / 1024}")" "$faults"; }
 
 # --- the same as without? ---
+limit_of() { # VARIANT RSS: what it may take, in KiB
+	case $1 in
+	hardened) echo $((3 * $2 + 131072)) ;; # a byte for 16, and blocks of pages with guards
+	debug | valgrind) echo 999999999 ;;
+	*) echo $((2 * $2 + 65536)) ;;
+	esac
+}
+run_variant() { # PROGRAM VARIANT
+	case $2 in
+	kmem) cell "$1" kmem "$library" "" ;;
+	exec) cell "$1" exec "" "$build/kmembench exec -a kmem --" ;;
+	lock) KMEM_PERCPU=lock cell "$1" lock "$library" "" ;;
+	hardened) KMEM_MALLOC=hardened=on cell "$1" hardened "$library" "" ;;
+	debug) KMEM_MALLOC=debug=zp cell "$1" debug "$library" "" ;;
+	# The tool that replaces nothing.
+	valgrind) cell "$1" valgrind "$library" "valgrind --tool=none -q --trace-children=yes" ;;
+	esac
+}
 check() { # PROGRAM
 	local plain_status plain_rss tag
 	cell "$1" plain "" ""
 	plain_status=$status plain_rss=$rss
 	tell "$1" plain
-	for tag in kmem exec; do
-		# The same library: once is enough where it takes long.
-		[ $tag = exec ] && case $scale-$1 in
-		all-* | fast-python_suite | fast-python_malloc | fast-java | fast-make | fast-sort | fast-perl | fast-clang)
-			continue ;;
-		esac
-		if [ $tag = kmem ]; then
-			cell "$1" kmem "$library" ""
-		else
-			[ -x "$build/kmembench" ] || continue
-			cell "$1" exec "" "$build/kmembench exec -a kmem --"
-		fi
-		tell "$1" $tag
+	for tag in ${variants//,/ }; do
+		[ "$tag" = exec ] && [ ! -x "$build/kmembench" ] && continue
+		run_variant "$1" "$tag"
+		tell "$1" "$tag"
 		{
 			[ "$status" -eq "$plain_status" ] || echo "status $status, not $plain_status"
 			diff "$work/plain.out" "$work/$tag.out"
 			grep -a "kmem: BUG" "$work/$tag.err" "$work/cell"/*.log
 			grep -h grew "$work/$tag.out" | grep -v 'not grow'
-			[ "$rss" -le $((2 * plain_rss + 65536)) ] || echo "peak of $rss KiB, plainly $plain_rss"
+			[ "$rss" -le "$(limit_of "$tag" "$plain_rss")" ] || echo "peak of $rss KiB, plainly $plain_rss"
 		} >"$work/why" 2>/dev/null
 		number=$((number + 1))
 		if [ -s "$work/why" ]; then
@@ -141,9 +163,20 @@ check() { # PROGRAM
 }
 if [ "$mode" = check ]; then
 	number=0 failures=0
-	# The suite under plain malloc() calls is long; and one compiler does for the short form.
+	for tag in ${variants//,/ }; do
+		case $tag in
+		kmem | exec | lock | hardened | debug) ;;
+		valgrind) command -v valgrind >/dev/null || die "valgrind is not installed" ;;
+		*) die "unknown variant '$tag': --help lists them" ;;
+		esac
+	done
+	# The same library: once more is enough where it does not take long.
+	if [ -z "$variants" ]; then
+		[ "$scale" = all ] && variants=kmem || variants=kmem,exec
+		by_variants=default
+	fi
 	[ ${#chosen[@]} -gt 0 ] || for name in $all_programs; do
-		[ "$scale" = fast ] && case $name in python_suite_malloc | gdb | gxx) continue ;; esac
+		[ "$scale" = fast ] && [[ " $left_out_when_fast " == *" $name "* ]] && continue
 		chosen+=("$name")
 	done
 	for name in "${chosen[@]}"; do
@@ -151,6 +184,8 @@ if [ "$mode" = check ]; then
 		if [ -n "$missing" ]; then
 			number=$((number + 1))
 			echo "ok $number - $name # SKIP $missing"
+		elif [ -n "${by_variants-}" ] && [[ " $once_when_fast " == *" $name "* ]]; then
+			variants=kmem check "$name"
 		else
 			check "$name"
 		fi
@@ -159,48 +194,5 @@ if [ "$mode" = check ]; then
 	[ $failures -eq 0 ]
 	exit
 fi
-
-# --- time and memory ---
-libc=$(ldd "$(command -v bash)" | awk '/libc\.so/ {print $3}')
-library_of() {
-	case $1 in
-	# Named, because some programs are linked with a malloc of their own (Debian's redis).
-	glibc) echo "$libc" ;;
-	kmem) echo "$library" ;;
-	jemalloc) echo libjemalloc.so.2 ;;
-	mimalloc) echo libmimalloc.so.2 ;;
-	tcmalloc) echo libtcmalloc_minimal.so.4 ;;
-	*/*) realpath "$1" ;;
-	*) return 1 ;;
-	esac
-}
-IFS=, read -ra names <<<"$allocators"
-usable=()
-for name in "${names[@]}"; do
-	file=$(library_of "$name") || die "unknown allocator '$name': glibc, kmem, jemalloc, mimalloc, tcmalloc or a path"
-	if LD_PRELOAD=$file /bin/true 2>&1 | grep -q 'cannot be preloaded'; then
-		echo "leaving out $name: '$file' is not installed" >&2
-	else
-		usable+=("$name")
-	fi
-done
-[ ${#chosen[@]} -gt 0 ] || read -ra chosen <<<"$(echo $measured_programs)"
-rows=$work/rows.tsv
-printf 'program\tallocator\trep\tstatus\twall_s\tcpu_s\tpeak_kib\tminor_faults\n' >"$rows"
-for ((rep = 0; rep < reps; rep++)); do
-	for program in "${chosen[@]}"; do
-		missing=$("needs_$program" | head -n 1)
-		if [ -n "$missing" ]; then
-			[ $rep -gt 0 ] || echo "leaving out $program: $missing" >&2
-			continue
-		fi
-		for ((i = 0; i < ${#usable[@]}; i++)); do
-			name=${usable[(i + rep) % ${#usable[@]}]} # each is first in turn
-			cell "$program" m "$(library_of "$name")" ""
-			printf '%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n' "$program" "${name##*/}" "$rep" "$status" "$wall" "$cpu" "$rss" "$faults" >>"$rows"
-		done
-	done
-	[ -z "$out" ] || cp "$rows" "$out"
-done
-[ -z "$out" ] || cp "$rows" "$out" || exit 1
-awk -F'\t' -f "$here/real/table.awk" "$rows"
+# shellcheck source=tests/malloc/real/measure.sh
+. "$here/real/measure.sh"

@@ -210,5 +210,10 @@ run_gdb() { under gdb -q -batch -nx -ex 'info line main' -ex 'info types ^std::'
 
 all_programs="python python_malloc python_suite python_suite_malloc sqlite redis gcc gxx clang make git node crowd java perl
  sort gdb"
-# What --measure runs unless programs are named: one of each kind.
-measured_programs="python python_malloc python_suite sqlite redis gcc gxx clang git node crowd perl sort"
+# Long, and of a kind with others.
+left_out_when_fast="python_suite_malloc gdb gxx rustc postgres"
+# Long enough to run once only where nothing is asked for.
+once_when_fast="python_suite python_malloc java make sort perl clang php ruby lua tcl jq compress vim rsync openssl nginx"
+# What --measure runs unless programs are named, the most telling ones first: each allocates
+# much, or from several threads, or in several processes.
+measured_programs="python_malloc redis crowd node gcc sqlite jq clang php git python_suite ruby sort postgres"
