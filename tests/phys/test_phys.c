@@ -334,6 +334,63 @@ static void test_every_system_call_fails_once(void **state)
 	}
 }
 
+/* A limit with room for the direct map alone. */
+static size_t room;
+static long mapped;
+
+static void *mmap_within_room(void *addr, size_t size, int prot, int flags, int fd,
+			      off_t offset)
+{
+	void *p = MAP_FAILED;
+
+	errno = ENOMEM;
+	if ((flags & MAP_FIXED) != 0 || size <= room)
+		p = os_hooks_system.mmap(addr, size, prot, flags, fd, offset);
+	if (p != MAP_FAILED && (flags & MAP_FIXED) == 0)
+		mapped += (long)size;
+	return p;
+}
+
+static int munmap_counted(void *addr, size_t size)
+{
+	mapped -= (long)size;
+	return os_hooks_system.munmap(addr, size);
+}
+
+/* Then there is no gap behind it and no slack before it, until vmalloc wants the gap. */
+static void test_room_for_the_direct_map_alone(void **state)
+{
+	struct os_hooks hooks = os_hooks_system;
+	char *base;
+
+	(void)state;
+	hooks.mmap = mmap_within_room;
+	hooks.munmap = munmap_counted;
+	os_set_hooks(&hooks);
+	room = 64 * MIB;
+	up("memory=64M,highmem=0,backing=private");
+	assert_int_equal((uintptr_t)kmem_direct_base % PHYS_BLOCK_BYTES, 0);
+	memset(kmem_direct_base, 1, 64 * MIB);
+	assert_null(phys_vmalloc_base(64 * MIB));
+	assert_non_null(strstr(kmem_last_error(), "64 MiB"));
+	room = (size_t)1 << 40;
+	base = phys_vmalloc_base(64 * MIB);
+	/* Unless something else of this process lies there. */
+	if (base != NULL) {
+		assert_ptr_equal(base, phys_direct_end() + VMALLOC_OFFSET);
+		assert_true(child_dies(base));
+		assert_true(child_dies(base + 64 * MIB - 1));
+		assert_ptr_equal(phys_vmalloc_base(64 * MIB), base);
+	}
+	down();
+	assert_int_equal(mapped, 0);
+	room = 63 * MIB;
+	refused("memory=64M,highmem=0,backing=private", -ENOMEM,
+		"64 MiB of address space");
+	assert_int_equal(mapped, 0);
+	os_set_hooks(NULL);
+}
+
 /* Where the system allows it, advised memory comes in huge pages, and is reported. */
 static void test_hugepages(void **state)
 {
@@ -373,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_xml_topology),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_every_system_call_fails_once),
+		cmocka_unit_test(test_room_for_the_direct_map_alone),
 		cmocka_unit_test(test_hugepages),
 	};
 
