@@ -31,6 +31,7 @@ struct rows {
 	const char *path;
 	json_t *context, *entries;
 	json_t *programs, *allocators; /* name to number; list of the context */
+	double wall_s;		       /* of all runs */
 	int reps;
 };
 
@@ -114,6 +115,7 @@ static void add_row(struct rows *rows, const struct row *row)
 	}
 	note_allocator(rows, row);
 	json_array_append_new(rows->entries, entry_json(row, json_integer_value(number)));
+	rows->wall_s += row->wall_s;
 	if (row->rep >= rows->reps)
 		rows->reps = row->rep + 1;
 }
@@ -169,13 +171,14 @@ static int add_lines(struct rows *rows, FILE *file)
 static json_t *new_context(int argc, char **argv)
 {
 	struct plan plan;
-	json_t *context;
+	json_t *context, *ours;
 
 	plan_init(&plan);
-	plan.time_s = 0;
 	context = context_json(&plan, argc, argv);
 	plan_release(&plan);
-	json_set_string(json_object_get(context, "kmembench"), "method", "plain");
+	ours = json_object_get(context, "kmembench");
+	json_set_string(ours, "method", "plain");
+	json_object_del(ours, "latency_time_s");
 	return context;
 }
 
@@ -205,6 +208,9 @@ json_t *exec_results(const char *path, int argc, char **argv)
 				 json_object_size(rows.programs) *
 					 json_array_size(rows.allocators));
 		json_set_integer(ours, "reps", (uint64_t)rows.reps);
+		/* Seconds of a cell: here of a run, on average. */
+		json_set_real(ours, "time_s",
+			      rows.wall_s / (double)json_array_size(rows.entries));
 		root = json_pack("{s:O, s:O}", "context", rows.context, "benchmarks",
 				 rows.entries);
 	}

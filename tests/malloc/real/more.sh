@@ -12,7 +12,7 @@ run_php() { # without its own pools: every value is malloc's
 		ksort($h); foreach ($h as $k => $v) { $s = crc32($s . $k . json_encode($v)); }
 		$t = implode(",", array_map("strrev", array_keys($h)));
 		echo count($h), " ", $s, " ", md5(preg_replace("/k(\d)/", "<$1>", $t)), " ", strlen(serialize($h)), "\n";' \
-		"$(by_scale 60000 1500000 700000)"
+		"$(by_scale 60000 1500000 900000)"
 }
 needs_ruby() { need ruby; }
 run_ruby() {
@@ -20,7 +20,7 @@ run_ruby() {
 		sums = 4.times.map { |t| Thread.new { h = Hash.new { |x, k| x[k] = [] }
 			n.times { |i| h["k#{i * 7919 % (4000 + t)}"] << "v" * (i % 300); h.delete("k#{i % 999}") if i % 5 == 0 }
 			Digest::MD5.hexdigest(h.sort.flatten.join("|").gsub(/v+/) { |m| m.size.to_s }) } }.map(&:value)
-		GC.start; puts sums, (2**n.to_s.size * 3**4000).to_s.size' "$(by_scale 20000 500000 120000)"
+		GC.start; puts sums, (2**n.to_s.size * 3**4000).to_s.size' "$(by_scale 20000 500000 60000)"
 }
 needs_lua() { need lua5.4; }
 run_lua() {
@@ -47,7 +47,7 @@ run_tcl() {
 }
 needs_jq() { need jq; }
 run_jq() {
-	awk -v n="$(by_scale 8000 300000 60000)" 'BEGIN { for (i = 0; i < n; i++)
+	awk -v n="$(by_scale 8000 300000 40000)" 'BEGIN { for (i = 0; i < n; i++)
 		printf "{\"id\": %d, \"name\": \"name %d\", \"tags\": [\"t%d\", \"t%d\"], \"at\": {\"x\": %d.5, \"y\": [%d, %d]}}\n",
 			i, i * 7919 % 10007, i % 97, i % 31, i % 1000, i, i + 1 }' >rows.json
 	under jq -c -s 'group_by(.tags[0]) | map({tag: .[0].tags[0], n: length, x: (map(.at.x) | add),
