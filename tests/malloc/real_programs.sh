@@ -57,6 +57,14 @@ done
 [[ ${reps:-1} =~ ^[1-9][0-9]*$ ]] || die "--reps '$reps': a number from 1 on"
 [[ ${minutes:-1} =~ ^[1-9][0-9]*$ ]] || die "--minutes '$minutes': a number from 1 on"
 [ -z "$reps" ] || [ -z "$minutes" ] || die "--reps and --minutes both say when to end: give one"
+for tag in ${variants//,/ }; do
+	case $tag in
+	kmem | exec | lock | hardened | debug) ;;
+	valgrind) command -v valgrind >/dev/null || die "valgrind is not installed" ;;
+	*) die "unknown variant '$tag': --help lists them" ;;
+	esac
+done
+[ -z "$variants" ] || [ "$mode" = check ] || die "--variants is for checking, not for --$mode"
 # shellcheck source=tests/malloc/real/programs.sh
 . "$here/real/programs.sh"
 # shellcheck source=tests/malloc/real/more.sh
@@ -163,13 +171,6 @@ check() { # PROGRAM
 }
 if [ "$mode" = check ]; then
 	number=0 failures=0
-	for tag in ${variants//,/ }; do
-		case $tag in
-		kmem | exec | lock | hardened | debug) ;;
-		valgrind) command -v valgrind >/dev/null || die "valgrind is not installed" ;;
-		*) die "unknown variant '$tag': --help lists them" ;;
-		esac
-	done
 	# The same library: once more is enough where it does not take long.
 	if [ -z "$variants" ]; then
 		[ "$scale" = all ] && variants=kmem || variants=kmem,exec

@@ -58,9 +58,9 @@ run_jq() {
 # --- threads and large blocks ---
 needs_compress() { need zstd xz; }
 run_compress() {
-	awk -v n="$(by_scale 100000 6000000 700000)" 'BEGIN { for (i = 0; i < n; i++) print i * 7919 % 1000003, "line", i }' >lines
-	under zstd -q -T4 -"$(by_scale 3 12 8)" lines -o lines.zst && under zstd -q -d -c lines.zst | cmp - lines && cksum lines.zst
-	under xz -k -T2 --block-size=2MiB -"$(by_scale 0 3 1)" lines && under xz -d -c lines.xz | cmp - lines && cksum lines.xz
+	awk -v n="$(by_scale 100000 2000000 700000)" 'BEGIN { for (i = 0; i < n; i++) print i * 7919 % 1000003, "line", i }' >lines
+	under zstd -q -T4 -"$(by_scale 3 8 8)" lines -o lines.zst && under zstd -q -d -c lines.zst | cmp - lines && cksum lines.zst
+	under xz -k -T2 --block-size=2MiB -"$(by_scale 0 2 1)" lines && under xz -d -c lines.xz | cmp - lines && cksum lines.xz
 }
 needs_rustc() { need rustc; rustc -vV >/dev/null 2>&1 || echo "rustc has no toolchain"; }
 run_rustc() { # with a malloc of its own beside ours
