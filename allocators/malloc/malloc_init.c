@@ -16,6 +16,8 @@
 
 /* A block of the largest order: without it there is no page allocator. */
 #define MEMORY_MIN ((uint64_t)4 << 20)
+/* Python needs 4 MiB and more beside malloc. */
+#define DATA_LITTLE ((uint64_t)128 << 20)
 /* Descriptors for more would be a burden to fork(). */
 #define MEMORY_MAX ((uint64_t)1 << 40)
 
@@ -78,19 +80,15 @@ static _Atomic pid_t starter; /* thread that is starting */
 
 /* --- size --- */
 
-/* At most this part of a limit on address space or, since Linux 4.7 counts private
- * writable memory whether touched or not, on data. */
-static uint64_t limited(uint64_t bytes, unsigned int part)
+/* At most this part of a limit. */
+static uint64_t limited(uint64_t bytes, int resource, unsigned int part)
 {
-	static const int resources[] = {RLIMIT_AS, RLIMIT_DATA};
 	struct rlimit limit;
 
-	for (int i = 0; i < 2; i++) {
-		if (os_getrlimit(resources[i], &limit) == 0 &&
-		    limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur / part)
-			bytes = limit.rlim_cur / part;
-	}
-	return bytes;
+	if (os_getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+	    bytes <= limit.rlim_cur / part)
+		return bytes;
+	return limit.rlim_cur / part;
 }
 
 static uint64_t default_memory(void)
@@ -103,7 +101,9 @@ static uint64_t default_memory(void)
 	if (bytes > MEMORY_MAX)
 		bytes = MEMORY_MAX;
 	/* The other half is for stacks, files and large blocks. */
-	return limited(bytes, 2);
+	bytes = limited(bytes, RLIMIT_AS, 2);
+	/* Counts private writable memory, touched or not (Linux 4.7). */
+	return limited(bytes, RLIMIT_DATA, 2);
 }
 
 /* --- start --- */
@@ -142,7 +142,12 @@ static void start_spans(uint64_t bytes)
 		malloc_config.span_max_bytes = 0;
 	if (malloc_config.span_max_bytes == 0)
 		return;
-	spans_init(limited(bytes, 16));
+	bytes = limited(bytes, RLIMIT_AS, 16);
+	/* The other half of a limit on data, unless that is little: programs have data
+	 * that is not malloc's. */
+	if (limited(DATA_LITTLE, RLIMIT_DATA, 1) < DATA_LITTLE)
+		bytes = limited(bytes, RLIMIT_DATA, 16);
+	spans_init(bytes);
 }
 
 static int start_layers(const struct kmem_malloc_config *config)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -165,10 +164,11 @@ void os_futex_wait(_Atomic uint32_t *word, uint32_t value, const struct timespec
 		nanosleep(&t, NULL);
 }
 
-/* Turns given away before a waiter sleeps: whoever has a lock ends within a few, unless
- * it cannot run at all, and then some 100 us more or less do not matter to it. */
-#define YIELDS 16u
-#define NAP_NS 50000L
+/* Some ten microseconds of looking again: whoever has a lock ends within that, unless it
+ * cannot run, and then a hundred more do not matter. */
+#define TURNS_AWAKE 8u
+#define TURN_PAUSES 64
+#define NAP_NS	    20000L
 
 void os_yield(unsigned int turn)
 {
@@ -176,11 +176,13 @@ void os_yield(unsigned int turn)
 	static _Atomic uint32_t never;
 	int saved_errno = errno;
 
-	/* A sandbox that lets malloc() wait for locks knows futex(2). */
-	if (turn < YIELDS)
-		sched_yield();
-	else
+	/* Not sched_yield(2), which a real-time thread ignores, and for which a sandbox
+	 * may kill: those that let malloc() wait for locks know futex(2). */
+	if (turn >= TURNS_AWAKE)
 		os_futex_wait(&never, 0, &nap);
+	else
+		for (int i = 0; i < TURN_PAUSES; i++)
+			spin_pause();
 	errno = saved_errno;
 }
 

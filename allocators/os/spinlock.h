@@ -4,9 +4,9 @@
  *
  * Test and test-and-set: a waiter reads its own copy of the line until the lock
  * looks free, and only then writes. A thread in user space can lose its CPU
- * while it holds a lock, so a waiter that has spun for a while gives its own
- * CPU away instead of burning it, and sleeps when that does not help: a real-time
- * thread does not give way to the less urgent one that it has interrupted.
+ * while it holds a lock, so a waiter that has spun for a while sleeps
+ * instead of burning its own. Giving a turn away would not do: a real-time thread does
+ * not give way to the less urgent one that it has interrupted.
  *
  * Lock order of the library: see the theory comment of each allocator; a lock
  * of this file is never held across a call into a layer above.
@@ -17,7 +17,7 @@
 #include <kmem/compiler.h>
 #include <stdatomic.h>
 
-/* Rounds of waiting before sched_yield(): about the length of a critical section
+/* Rounds of waiting before os_yield(): about the length of a critical section
  * that refills a per-CPU list, some microseconds. */
 #define SPIN_ROUNDS 256
 
