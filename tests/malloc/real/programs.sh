@@ -216,4 +216,4 @@ left_out_when_fast="python_suite_malloc gdb gxx rustc postgres"
 once_when_fast="python_suite python_malloc java make sort perl clang php ruby lua tcl jq compress vim rsync openssl nginx"
 # What --measure runs unless programs are named, the most telling ones first: each allocates
 # much, or from several threads, or in several processes, for about a second of CPU time.
-measured_programs="python_malloc redis crowd node gcc sqlite jq php git ruby sort clang"
+measured_programs="python_malloc redis crowd node gcc sqlite jq php git ruby sort"
