@@ -72,10 +72,7 @@ measure_row() { # PROGRAM ROUND
 no_time_for() { [ -n "$minutes" ] && [ $(($(date +%s) - started + ${took[$1]:-0} + 3)) -gt $((60 * minutes)) ]; }
 for ((rep = 0; rep < reps && ! ${#stopped}; rep++)); do
 	for program in "${wanted[@]}"; do
-		if no_time_for "$program"; then
-			rep=$reps
-			break
-		fi
+		no_time_for "$program" && break 2
 		measure_row "$program" "$rep"
 		[ -z "$stopped" ] || break
 	done
