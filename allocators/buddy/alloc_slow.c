@@ -91,7 +91,7 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 	if (which != MARK_NONE && zone_free_pages(zone) <= mark + (1UL << rq->order))
 		return NULL;
 	if (zone_has_list(zone, rq->kind) && (rq->gfp & __GFP_COLD) == 0) {
-		page = percpu_pop(&zone->pcp[rq->kind]);
+		page = pcp_pop(zone, rq->kind);
 		if (page == NULL)
 			page = pcp_refill(zone, rq->kind, mark);
 		if (page != NULL) {
@@ -101,8 +101,7 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 		}
 	}
 	/* No list; or what a refill brought was gone before we could take it. */
-	zone_take_blocks(zone, rq->kind, mark, 1, &page);
-	if (page != NULL) {
+	if (take_unused(zone, rq->kind, mark, 1, &page) != 0) {
 		count_served(zone, rq->nid, 1UL << rq->order);
 		prep_new_block(zone, page, rq->order);
 	}

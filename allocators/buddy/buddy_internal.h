@@ -4,7 +4,7 @@
 #define KMEM_BUDDY_INTERNAL_H
 
 #include "allocators/buddy/rows.h"
-#include "allocators/os/percpu_fast.h"
+#include "allocators/os/percpu_stamped.h"
 #include "allocators/os/spinlock.h"
 #include "allocators/phys/phys_internal.h"
 
@@ -240,18 +240,51 @@ static KMEM_ALWAYS_INLINE uint64_t allocated_state(unsigned int id, unsigned int
 		<< PG_ORDER_SHIFT);
 }
 
-/* The state of a block that its last holder has freed. */
-static KMEM_ALWAYS_INLINE uint64_t freed_state(unsigned int order)
+/* The state of a block that its last holder has freed, and that is on no list. */
+#define PAGE_STATE_NONE 0
+
+_Static_assert(PG_head + PERCPU_STAMP_ADDS == PG_pcp,
+	       "a block on a per-CPU list has its slot's stamp");
+
+/* The state of a block of the zone that is allocated and held once. */
+static KMEM_ALWAYS_INLINE uint64_t zone_allocated(const struct zone *zone,
+						  unsigned int order)
 {
-	return PAGE_STATE(block_flags(PG_pcp, order), 0);
+	return zone->allocated + (order << PG_ORDER_SHIFT);
 }
 
 /* Turns a block of the zone that only the caller knows of into an allocated one. */
 static KMEM_ALWAYS_INLINE void prep_new_block(const struct zone *zone, struct page *page,
 					      unsigned int order)
 {
-	atomic_store_explicit(&page->state, zone->allocated + (order << PG_ORDER_SHIFT),
+	atomic_store_explicit(&page->state, zone_allocated(zone, order),
 			      memory_order_relaxed);
+}
+
+/*
+ * Entries of the per-CPU lists. A block that was freed is stamped with its slot; one
+ * that a refill has brought is marked by the pointer's lowest bit, so that its descriptor
+ * need not be touched before it is wanted: the lower level gives out each block once.
+ */
+#define PCP_FRESH ((uintptr_t)1)
+
+static KMEM_ALWAYS_INLINE struct page *pcp_block(void *entry)
+{
+	return (struct page *)((uintptr_t)entry & ~PCP_FRESH);
+}
+
+static KMEM_ALWAYS_INLINE bool pcp_fresh_valid(const struct page *page)
+{
+	return (page_flags(page) & (PG_head | PG_pcp)) == 0;
+}
+
+/* The block is in nobody else's hands: see page_free.c. allocated: zone_allocated(). */
+static KMEM_ALWAYS_INLINE bool pcp_entry_valid(void *entry, void *const *slot,
+					       uint64_t allocated)
+{
+	return ((uintptr_t)entry & PCP_FRESH) != 0
+		       ? pcp_fresh_valid(pcp_block(entry))
+		       : page_state(entry) == percpu_stamp(slot, allocated);
 }
 
 static inline void stat_add(_Atomic uint64_t *counter, uint64_t n)
@@ -319,10 +352,17 @@ unsigned long area_trim(struct zone *zone);
 
 int pcp_init(struct zone *zone, const struct buddy_config *config);
 void pcp_exit(struct zone *zone);
+/* A block of this CPU's list; NULL: none. */
+struct page *pcp_pop(struct zone *zone, unsigned int kind);
+/* Up to n of them. */
+size_t pcp_pop_batch(struct zone *zone, unsigned int kind, size_t n, struct page **out);
 /* For the caller, and a batch for this CPU's list. NULL: nothing above the mark. */
 struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark);
-/* The list was full: makes room for the block, which is marked PG_pcp. */
-void pcp_flush(struct zone *zone, unsigned int kind, struct page *page);
+/* Gives a batch of this CPU's list back; false: it had nothing. */
+bool pcp_flush(struct zone *zone, unsigned int kind);
+/* zone_take_blocks(), without those that are in use: they are reported. */
+size_t take_unused(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
+		   struct page **out);
 unsigned long zone_pcp_pages(const struct zone *zone);
 /* Empties all lists of a zone; returns how many pages they held. */
 unsigned long pcp_drain_zone(struct zone *zone);
@@ -351,13 +391,15 @@ size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
 			struct page **pages);
 void buddy_free_bulk(unsigned int order, size_t n, struct page **pages);
 
-/* --- page_alloc.c --- */
+/* --- page_free.c --- */
 
 /*
  * Ends a block's life as allocated: true, and the caller alone owns it, marked
  * PG_pcp; false when it must be left alone (another reference, or misuse, reported).
  */
 bool free_prepare(struct page *page, unsigned int order);
+/* The block was on a list, or free, but another free has it. */
+void report_stale(const struct page *page, unsigned int order);
 
 /* --- trim.c --- */
 

@@ -49,7 +49,8 @@ static KMEM_ALWAYS_INLINE unsigned int order_for(size_t size, size_t align)
 	return get_order(size > align ? size : align);
 }
 
-static KMEM_NOINLINE void *alloc_miss(unsigned int order, gfp_t gfp, int node)
+static KMEM_NOINLINE void *alloc_miss(unsigned int order, gfp_t gfp, int node,
+				      const struct page *stale)
 {
 	struct page *page;
 
@@ -59,7 +60,8 @@ static KMEM_NOINLINE void *alloc_miss(unsigned int order, gfp_t gfp, int node)
 			   "have; use the allocator 'vmalloc'");
 		return NULL;
 	}
-	page = alloc_pages_node(node, gfp, order);
+	page = stale != NULL ? alloc_pages_miss(node, gfp, order, stale)
+			     : alloc_pages_node(node, gfp, order);
 	return KMEM_LIKELY(page != NULL)
 		       ? pfn_to_virt((unsigned long)(page - buddy.mem_map))
 		       : NULL;
@@ -69,15 +71,16 @@ static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp
 		       int node)
 {
 	unsigned int order = order_for(size, align);
+	struct page *stale = NULL;
 
 	(void)a;
 	if (KMEM_LIKELY(node == NUMA_NO_NODE && (gfp & __GFP_HIGHMEM) == 0)) {
-		struct page *page = alloc_pages_hit(gfp, order);
+		struct page *page = alloc_pages_hit(gfp, order, &stale);
 
 		if (KMEM_LIKELY(page != NULL))
 			return pfn_to_virt((unsigned long)(page - buddy.mem_map));
 	}
-	return alloc_miss(order, gfp, node);
+	return alloc_miss(order, gfp, node, stale);
 }
 
 /* The size is not known, or does not say it all, or there is nothing to free. */
@@ -95,43 +98,31 @@ static KMEM_NOINLINE void free_unsized(void *ptr, size_t size)
 					       : order);
 }
 
-/* Everything but a block that one look has claimed. The hit path ends with this call, so
- * it saves no registers. */
-static KMEM_NOINLINE void free_unclaimed(void *ptr, size_t size, struct page *page,
-					 unsigned int order, enum claim claim)
+/* Everything but a hit, which ends with this call and so saves no registers. */
+static KMEM_NOINLINE void free_miss(void *ptr, size_t size, uint64_t left)
 {
-	unsigned int id;
+	unsigned int order = get_order(size);
 
-	if (claim <= CLAIM_DIFFERS) {
+	if (left != 0 || (virt_addr_valid(ptr) && ((uintptr_t)ptr & ~PAGE_MASK) == 0 &&
+			  page_block_order(virt_to_page(ptr)) == (int)order))
+		free_pages_slow(virt_to_page(ptr), order, left);
+	else
 		free_unsized(ptr, size);
-		return;
-	}
-	id = pfn_zone_id((unsigned long)(page - buddy.mem_map));
-	if (!__claim_block(id, page, order, claim))
-		free_unsized(ptr, size);
-	else if (!free_claimed_hit(id, page, order))
-		__free_claimed(page, order);
 }
 
 static void ops_free(struct allocator *a, void *ptr, size_t size)
 {
 	unsigned long offset = (unsigned long)((const char *)ptr - kmem_direct_base);
 	unsigned long pfn = offset >> PAGE_SHIFT;
-	unsigned int order = get_order(size);
-	struct page *page = buddy.mem_map + pfn;
-	enum claim claim = CLAIM_DIFFERS;
-	unsigned int id = 0;
+	uint64_t left = 0;
 
 	(void)a;
 	/* Size 0 has no order, and never matches. */
-	if (KMEM_LIKELY((offset & ~PAGE_MASK) == 0 && pfn < buddy.nr_frames)) {
-		id = pfn_zone_id(pfn);
-		claim = try_claim(id, page, order);
-	}
-	if (KMEM_UNLIKELY(claim != CLAIMED))
-		free_unclaimed(ptr, size, page, order, claim);
-	else if (KMEM_UNLIKELY(!free_claimed_hit(id, page, order)))
-		__free_claimed(page, order);
+	if (KMEM_LIKELY((offset & ~PAGE_MASK) == 0 && pfn < buddy.nr_frames) &&
+	    KMEM_LIKELY(free_pages_hit(pfn_zone_id(pfn), buddy.mem_map + pfn,
+				       get_order(size), &left)))
+		return;
+	free_miss(ptr, size, left);
 }
 
 /* The hooks speak of addresses, the allocator of descriptors: converted in rounds. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Many blocks at a time: one round of the per-CPU list, one of the zone lock. */
-#include "allocators/buddy/buddy_internal.h"
+#include "allocators/buddy/page_alloc_fast.h"
 
 #include <kmem/error.h>
 
@@ -28,11 +28,11 @@ static size_t take_preferred(struct zone *zone, int nid, unsigned int order, siz
 	size_t got = 0;
 
 	if (zone_has_list(zone, order) && zone_free_pages(zone) > zone->pages_low)
-		got = percpu_pop_batch(&zone->pcp[order], n, (void **)pages);
+		got = pcp_pop_batch(zone, order, n, pages);
 	while (got < n) {
 		size_t round = n - got < BULK_ROUND ? n - got : BULK_ROUND;
-		size_t taken = zone_take_blocks(zone, order, zone->pages_low, round,
-						pages + got);
+		size_t taken = take_unused(zone, order, zone->pages_low, round,
+					   pages + got);
 
 		if (taken == 0)
 			break;
@@ -67,17 +67,20 @@ size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
 	return (gfp & __GFP_ZERO) != 0 ? zero_blocks(pages, got, order) : got;
 }
 
-/* Frees blocks of one zone that only the caller knows of. */
-static void free_round(struct zone *zone, unsigned int order, size_t n,
-		       struct page **blocks)
+/* On its way onto this CPU's list, one by one; false: there is none for it. */
+static bool free_listed(struct page *page, unsigned int order)
 {
-	size_t kept = 0;
+	unsigned int id;
+	uint64_t left = 0;
 
-	/* By mobility they would have to be told apart first; the zone does that. */
-	if (zone_has_list(zone, order) && !buddy.mobility)
-		kept = percpu_push_batch(&zone->pcp[order], n, (void *const *)blocks);
-	if (kept < n)
-		zone_free_blocks(zone, order, n - kept, blocks + kept);
+	if (KMEM_UNLIKELY(!page_valid(page)))
+		return false; /* free_prepare() reports it */
+	id = pfn_zone_id((unsigned long)(page - buddy.mem_map));
+	if (order >= buddy.pcp_orders || !zone_has_list(&buddy_zones[id], order))
+		return false;
+	if (!free_pages_hit(id, page, order, &left))
+		free_pages_slow(page, order, left);
+	return true;
 }
 
 void buddy_free_bulk(unsigned int order, size_t n, struct page **pages)
@@ -89,18 +92,18 @@ void buddy_free_bulk(unsigned int order, size_t n, struct page **pages)
 	for (size_t i = 0; i < n; i++) {
 		struct zone *of;
 
-		if (!free_prepare(pages[i], order))
+		if (free_listed(pages[i], order) || !free_prepare(pages[i], order))
 			continue;
 		of = pfn_zone((unsigned long)(pages[i] - buddy.mem_map));
 		if (held != 0 && (of != zone || held == BULK_ROUND)) {
-			free_round(zone, order, held, round);
+			zone_free_blocks(zone, order, held, round);
 			held = 0;
 		}
 		zone = of;
 		round[held++] = pages[i];
 	}
 	if (held != 0)
-		free_round(zone, order, held, round);
+		zone_free_blocks(zone, order, held, round);
 }
 
 size_t alloc_pages_bulk(gfp_t gfp, size_t n, struct page **pages)

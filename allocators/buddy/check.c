@@ -80,9 +80,9 @@ struct list_walk {
 	int err;
 };
 
-static void check_list_entry(void *entry, void *arg)
+static void check_list_entry(void *entry, void *const *slot, void *arg)
 {
-	struct page *page = entry;
+	struct page *page = pcp_block(entry);
 	struct list_walk *walk = arg;
 	unsigned long pfn = (unsigned long)(page - buddy.mem_map);
 
@@ -90,14 +90,13 @@ static void check_list_entry(void *entry, void *arg)
 		return;
 	if (pfn >= buddy.nr_frames || pfn_zone(pfn) != walk->zone)
 		walk->err = broken(walk->zone, pfn, "on a per-CPU list of another zone");
-	else if ((page_flags(page) & (PG_head | PG_buddy)) == 0)
-		/* A refill touches no descriptor: marked for the walk that follows. */
-		set_page_flags(page, block_flags(PG_pcp, walk->order));
-	else if ((page_flags(page) & ~(uint32_t)PG_alone) !=
-		 block_flags(PG_pcp, walk->order))
+	else if (!pcp_entry_valid(entry, slot, zone_allocated(walk->zone, walk->order)))
 		walk->err =
 			broken(walk->zone, pfn,
 			       "on a per-CPU list, but its descriptor says otherwise");
+	else if (((uintptr_t)entry & PCP_FRESH) != 0)
+		/* A refill touches no descriptor: marked for the walk that follows. */
+		set_page_flags(page, block_flags(PG_fresh, walk->order));
 	walk->pages += 1UL << walk->order;
 }
 
@@ -143,9 +142,11 @@ static int check_block(const struct zone *zone, unsigned long pfn, unsigned long
 	*pages = 1UL << flags_order(flags);
 	if (flags_order(flags) >= MAX_ORDER || (pfn & (*pages - 1)) != 0)
 		return broken(zone, pfn, "a block of impossible order starts there");
-	if (!used && (flags & PG_pcp) == 0 && ((flags & PG_buddy) == 0 || buddy.rows))
+	if (!used && (flags & (PG_pcp | PG_fresh)) == 0 &&
+	    ((flags & PG_buddy) == 0 || buddy.rows))
 		return broken(zone, pfn, "the page is in no block");
-	if (used != (atomic_load(&page->_refcount) > 0))
+	/* On a list the count is part of the stamp, which has been looked at. */
+	if ((flags & PG_pcp) == 0 && used != (atomic_load(&page->_refcount) > 0))
 		return broken(zone, pfn,
 			      "reference count and flags contradict each other");
 	if (used && (flags >> PG_ZONE_SHIFT & PG_ZONE_MASK) != zone_id(zone))
@@ -174,7 +175,7 @@ static int check_blocks(const struct zone *zone, unsigned long listed)
 			free += pages;
 		} else {
 			err = check_block(zone, pfn, &pages);
-			if ((flags & PG_pcp) != 0)
+			if ((flags & (PG_pcp | PG_fresh)) != 0)
 				pcp += pages;
 			if ((flags & PG_buddy) != 0)
 				free += pages;
@@ -200,7 +201,7 @@ static int check_zone(const struct zone *zone)
 		if (!zone_has_list(zone, kind))
 			continue;
 		walk.order = kind_order(kind);
-		percpu_walk(&zone->pcp[kind], check_list_entry, &walk);
+		percpu_walk_slots(&zone->pcp[kind], check_list_entry, &walk);
 		err = walk.err;
 	}
 	return err != 0 ? err : check_blocks(zone, walk.pages);

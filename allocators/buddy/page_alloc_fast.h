@@ -1,120 +1,96 @@
 /* SPDX-License-Identifier: MIT */
-/* The inlined hit paths of the page allocator; theory: page_alloc.c. */
+/* The inlined hit paths of the page allocator; theory: page_alloc.c, page_free.c. */
 #ifndef KMEM_PAGE_ALLOC_FAST_H
 #define KMEM_PAGE_ALLOC_FAST_H
 
 #include "allocators/buddy/buddy_internal.h"
 
-/* A block of this CPU's list in the preferred zone, or NULL. lockless: a constant. */
+/*
+ * A block of this CPU's list in the preferred zone, or NULL. *stale: one that was on it,
+ * but is not free any more, to be reported. lockless: a constant.
+ */
 static KMEM_ALWAYS_INLINE struct page *pop_preferred(unsigned int nid, gfp_t gfp,
-						     unsigned int order, bool lockless)
+						     unsigned int order, bool lockless,
+						     struct page **stale)
 {
 	struct zone *zone = buddy.preferred[nid][(gfp & __GFP_HIGHMEM) != 0];
+	uint64_t allocated;
 	struct page *page;
+	void *const *slot;
+	void *entry;
+	bool valid;
 
 	if (KMEM_UNLIKELY(atomic_load_explicit(&zone->below_low, memory_order_relaxed)))
 		return NULL;
-	page = lockless ? percpu_try_pop(&zone->pcp[order])
-			: percpu_pop(&zone->pcp[order]);
-	if (KMEM_LIKELY(page != NULL))
-		prep_new_block(zone, page, order);
+	entry = lockless ? percpu_try_pop_slot(&zone->pcp[order], &slot)
+			 : percpu_pop_slot(&zone->pcp[order], &slot);
+	if (KMEM_UNLIKELY(entry == NULL))
+		return NULL;
+	allocated = zone_allocated(zone, order);
+	/* As pcp_entry_valid(), which would find out about the mark twice. */
+	if (((uintptr_t)entry & PCP_FRESH) != 0) {
+		page = pcp_block(entry);
+		valid = pcp_fresh_valid(page);
+	} else {
+		page = entry;
+		valid = page_state(page) == percpu_stamp(slot, allocated);
+	}
+	if (KMEM_UNLIKELY(!valid)) {
+		*stale = page;
+		return NULL;
+	}
+	prep_new_block(zone, page, order);
+	if (page == NULL)
+		__builtin_unreachable(); /* callers need no second test */
 	return page;
 }
 
-/* alloc_pages() for a hit; NULL: everything else. */
-static KMEM_ALWAYS_INLINE struct page *alloc_pages_hit(gfp_t gfp, unsigned int order)
+/* alloc_pages() for a hit; NULL: everything else, with *stale for alloc_pages_miss(). */
+static KMEM_ALWAYS_INLINE struct page *alloc_pages_hit(gfp_t gfp, unsigned int order,
+						       struct page **stale)
 {
+	*stale = NULL;
 	if (KMEM_UNLIKELY((gfp & ~buddy.hit_mask) != 0 || order >= buddy.pcp_orders))
 		return NULL;
-	return pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true);
+	return pop_preferred(phys_cpu_node[os_cpu_id_lockless()], gfp, order, true,
+			     stale);
 }
 
-/* Of claim_block(): the block is ours; it is not allocated like this; nothing done, for
- * the gate is in the way; swapped, but the mode has changed about it. */
-enum claim { CLAIMED, CLAIM_DIFFERS, CLAIM_ELSEWHERE, CLAIM_DOUBTFUL };
+/* alloc_pages_node() when there was no hit. */
+struct page *alloc_pages_miss(int nid, gfp_t gfp, unsigned int order,
+			      const struct page *stale);
 
-#if OS_PERCPU_RSEQ
-/*
- * A sequence that looks at the mode of the gate (who changes it has them all restarted)
- * and ends in the store that claims. A thread without a CPU number, -1 or -2, fits no
- * mode.
- */
-static KMEM_ALWAYS_INLINE enum claim claim_alone(struct page *page, uint64_t allocated,
-						 uint64_t freed)
+/* It lies in mem_map, at a multiple of a descriptor's size. */
+static KMEM_ALWAYS_INLINE bool page_valid(const struct page *page)
 {
-	switch (rseq_change_alone(&page->state, allocated, freed, &rows_mode,
-				  ROWS_MODE_ALONE)) {
-	case 0: return CLAIMED;
-	case 1: return CLAIM_DIFFERS;
-	default: return CLAIM_ELSEWHERE;
-	}
+	size_t offset = (size_t)((const char *)page - (const char *)buddy.mem_map);
+
+	/* Rotated, low bits of a misaligned pointer become high ones. */
+	return (offset >> 5 | offset << 59) < buddy.nr_frames;
 }
-#endif
+_Static_assert(sizeof(struct page) == 1 << 5, "page_valid() shifts by this");
 
-static KMEM_ALWAYS_INLINE bool gate_open_to_all(void)
+static KMEM_ALWAYS_INLINE bool page_is_mapped(const struct page *page)
 {
-	return KMEM_LIKELY(atomic_load_explicit(&rows_mode, memory_order_relaxed) ==
-			   ROWS_MODE_SHARED);
+	return atomic_load_explicit(&page->_mapcount, memory_order_relaxed) != 0;
 }
 
 /*
- * Who is alone on its CPU (rows_gate.c) needs no locked instruction to decide: another
- * thread there would have restarted the sequence. One elsewhere swaps, and looks at the
- * mode after that: if it was open to all until then, nobody has been between look and
- * store.
+ * __free_pages() for a hit: the block of a zone is allocated with this order, from this
+ * zone, held once, mapped nowhere, and there is room on this CPU's list. An impossible
+ * order matches nothing. False: everything else, with *left, 0 before, for
+ * free_pages_slow().
  */
-static KMEM_ALWAYS_INLINE enum claim try_claim(unsigned int id, struct page *page,
-					       unsigned int order)
+static KMEM_ALWAYS_INLINE bool free_pages_hit(unsigned int id, struct page *page,
+					      unsigned int order, uint64_t *left)
 {
-	uint64_t allocated = allocated_state(id, order);
-
-#if OS_PERCPU_RSEQ
-	if (!gate_open_to_all())
-		return claim_alone(page, allocated, freed_state(order) | PG_alone);
-	if (!atomic_compare_exchange_strong(&page->state, &allocated, freed_state(order)))
-		return CLAIM_DIFFERS;
-	return gate_open_to_all() ? CLAIMED : CLAIM_DOUBTFUL;
-#else
-	return atomic_compare_exchange_strong(&page->state, &allocated,
-					      freed_state(order))
-		       ? CLAIMED
-		       : CLAIM_DIFFERS;
-#endif
-}
-
-/* The rest of claim_block(): CLAIM_ELSEWHERE and CLAIM_DOUBTFUL. */
-bool __claim_block(unsigned int id, struct page *page, unsigned int order,
-		   enum claim claim);
-
-/*
- * Decides who ends the life of a block of a zone: of two callers one. False, and nothing
- * done: it is not allocated with this order, from this zone, and held once. An impossible
- * order matches no state.
- */
-static KMEM_ALWAYS_INLINE bool claim_block(unsigned int id, struct page *page,
-					   unsigned int order)
-{
-	enum claim claim = try_claim(id, page, order);
-
-	if (KMEM_LIKELY(claim <= CLAIM_DIFFERS))
-		return claim == CLAIMED;
-	return __claim_block(id, page, order, claim);
-}
-
-/* What claim_block() has left open, and the way onto a list: false, and nothing done
- * but the claim: for __free_claimed(). */
-static KMEM_ALWAYS_INLINE bool free_claimed_hit(unsigned int id, struct page *page,
-						unsigned int order)
-{
-	const struct zone *zone = &buddy_zones[id];
-
 	/* free_orders: none where the page's group has to be looked at first. */
-	return KMEM_LIKELY(
-		atomic_load_explicit(&page->_mapcount, memory_order_relaxed) == 0 &&
-		order < buddy.free_orders && percpu_try_push(&zone->pcp[order], page));
+	return KMEM_LIKELY(!page_is_mapped(page) && order < buddy.free_orders) &&
+	       KMEM_LIKELY(percpu_try_push_stamped(&buddy_zones[id].pcp[order], page,
+						   allocated_state(id, order), left));
 }
 
-/* The rest of free for a block that is the caller's by claim_block(). */
-void __free_claimed(struct page *page, unsigned int order);
+/* __free_pages() when there was no hit. */
+void free_pages_slow(struct page *page, unsigned int order, uint64_t left);
 
 #endif /* KMEM_PAGE_ALLOC_FAST_H */

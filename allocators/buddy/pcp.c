@@ -104,36 +104,110 @@ void pcp_exit(struct zone *zone)
 	percpu_counter_destroy(&zone->pcp_drains);
 }
 
+size_t take_unused(struct zone *zone, unsigned int kind, unsigned long mark, size_t n,
+		   struct page **out)
+{
+	size_t taken = zone_take_blocks(zone, kind, mark, n, out), kept = 0;
+
+	for (size_t i = 0; i < taken; i++) {
+		struct page *page = out[i];
+
+		out[kept++] = page;
+		if (KMEM_UNLIKELY(!pcp_fresh_valid(page))) {
+			kept--;
+			report_stale(page, kind_order(kind));
+		}
+	}
+	return kept;
+}
+
+struct page *pcp_pop(struct zone *zone, unsigned int kind)
+{
+	unsigned int order = kind_order(kind);
+	void *const *slot;
+	void *entry;
+
+	while ((entry = percpu_pop_slot(&zone->pcp[kind], &slot)) != NULL) {
+		if (KMEM_LIKELY(
+			    pcp_entry_valid(entry, slot, zone_allocated(zone, order))))
+			return pcp_block(entry);
+		report_stale(pcp_block(entry), order);
+	}
+	return NULL;
+}
+
 struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark)
 {
 	struct page *batch[PCP_BATCH_MAX];
+	void *entries[PCP_BATCH_MAX];
 	size_t n, pushed;
 
 	n = zone_take_blocks(zone, kind, mark, zone->pcp_batch[kind_order(kind)], batch);
 	if (n == 0)
 		return NULL;
 	percpu_counter_add(&zone->pcp_refills, 1);
+	for (size_t i = 0; i < n; i++)
+		entries[i] = (void *)((uintptr_t)batch[i] | PCP_FRESH);
 	/* The list hands out the last one pushed, which is the lowest. */
-	pushed = percpu_push_batch_down(&zone->pcp[kind], n, (void *const *)batch);
+	pushed = percpu_push_batch_down(&zone->pcp[kind], n, entries);
 	/* We may have moved to a CPU whose list is full. */
 	if (KMEM_UNLIKELY(pushed < n))
 		zone_free_blocks(zone, kind_order(kind), n - pushed, batch);
-	return percpu_pop(&zone->pcp[kind]);
+	return pcp_pop(zone, kind);
 }
 
-void pcp_flush(struct zone *zone, unsigned int kind, struct page *page)
+/*
+ * Makes of n entries that stood in slots from `slot` downwards blocks that are nobody's
+ * but ours. Those that another free has are reported and left out: how many are left. The
+ * oldest first, so that others have the more time to stamp the newest: see page_free.c.
+ */
+static size_t take_off(const struct zone *zone, unsigned int order, size_t n,
+		       struct page **entries, void *const *slot)
 {
-	struct page *batch[PCP_BATCH_MAX + 1];
-	size_t n;
+	uint64_t allocated = zone_allocated(zone, order);
+	size_t kept = n;
 
-	n = percpu_take_batch(&zone->pcp[kind], zone->pcp_batch[kind_order(kind)],
-			      (void **)batch);
-	/* Fails only if we have moved to another CPU whose list is full too. */
-	if (!percpu_push(&zone->pcp[kind], page))
-		batch[n++] = page;
+	for (size_t i = n; i-- > 0;) {
+		struct page *page = pcp_block(entries[i]);
+
+		if (KMEM_LIKELY(pcp_entry_valid(entries[i], slot - i, allocated))) {
+			atomic_store_explicit(&page->state, PAGE_STATE_NONE,
+					      memory_order_relaxed);
+			entries[i] = page;
+			continue;
+		}
+		entries[i] = entries[--kept];
+		entries[kept] = page;
+	}
+	for (size_t i = kept; KMEM_UNLIKELY(i < n); i++)
+		report_stale(entries[i], order);
+	return kept;
+}
+
+size_t pcp_pop_batch(struct zone *zone, unsigned int kind, size_t n, struct page **out)
+{
+	void *const *slot;
+
+	n = percpu_pop_batch_slot(&zone->pcp[kind], n, (void **)out, &slot);
+	return take_off(zone, kind_order(kind), n, out, slot);
+}
+
+bool pcp_flush(struct zone *zone, unsigned int kind)
+{
+	struct page *batch[PCP_BATCH_MAX];
+	unsigned int order = kind_order(kind);
+	void *const *slot;
+	size_t n, kept;
+
+	n = percpu_take_batch_slot(&zone->pcp[kind], zone->pcp_batch[order],
+				   (void **)batch, &slot);
+	if (n == 0)
+		return false;
 	percpu_counter_add(&zone->pcp_drains, 1);
-	if (n != 0)
-		zone_free_blocks(zone, kind_order(kind), n, batch);
+	kept = take_off(zone, order, n, batch, slot);
+	if (kept != 0)
+		zone_free_blocks(zone, order, kept, batch);
+	return true;
 }
 
 unsigned long zone_pcp_pages(const struct zone *zone)
@@ -162,11 +236,14 @@ static void drain_push_out(struct drain *d)
 	d->n = 0;
 }
 
-static void drain_entry(void *entry, void *arg)
+static void drain_entry(void *entry, void *const *slot, void *arg)
 {
 	struct drain *d = arg;
 
-	d->blocks[d->n++] = entry;
+	d->blocks[d->n] = entry;
+	if (take_off(d->zone, d->order, 1, d->blocks + d->n, slot) == 0)
+		return;
+	d->n++;
 	d->pages += 1UL << d->order;
 	if (d->n == KMEM_ARRAY_SIZE(d->blocks))
 		drain_push_out(d);
@@ -183,7 +260,7 @@ unsigned long pcp_drain_zone(struct zone *zone)
 
 		if (zone->pcp[kind].limit == 0)
 			continue;
-		percpu_drain_all(&zone->pcp[kind], false, drain_entry, &d);
+		percpu_drain_slots(&zone->pcp[kind], drain_entry, &d);
 		drain_push_out(&d);
 		pages += d.pages;
 	}

@@ -14,9 +14,6 @@
  * then on each sees it closed, and waits until as many have left as have entered. Then
  * nobody is between two steps.
  *
- * Frees look at the mode, too (claim_block()): who is alone decides with a plain store
- * who frees a block, the others with a compare-and-swap once the gate is open to all.
- *
  * Without sequences (lock mode, or a thread that is not registered for them) a request
  * counts by atomic addition first, looks at the mode then, and takes the count back
  * when the gate has been closed meanwhile.
@@ -324,22 +321,6 @@ enum rows_visit rows_enter(void)
 enum rows_visit rows_enter_shared(void)
 {
 	return enter(true);
-}
-
-bool rows_knock(void)
-{
-	uint32_t m = atomic_load(&rows_mode);
-
-	if (!ready || !os_percpu_lockless() || m < ROWS_MODE_ALONE ||
-	    os_cpu_id() == m - ROWS_MODE_ALONE)
-		return false;
-	end_of_alone(true);
-	return true;
-}
-
-enum rows_visit rows_keep_open(void)
-{
-	return ready && os_percpu_lockless() ? rows_enter_shared() : ROWS_OUTSIDE;
 }
 
 /* --- fork --- */

@@ -44,18 +44,13 @@ void rows_split(struct zone *zone, struct page *page, unsigned int order);
 enum rows_visit {
 	ROWS_SHARED, /* among others */
 	ROWS_GUEST,  /* among others, without a restartable sequence */
-	ROWS_ALONE,  /* nobody else is inside: its steps need not be atomic */
-	ROWS_OUTSIDE /* not at all */
+	ROWS_ALONE   /* nobody else is inside: its steps need not be atomic */
 };
 /* Nobody who is inside may enter again, or sleep. */
 enum rows_visit rows_enter(void);
 /* Not alone: for requests that sleep. */
 enum rows_visit rows_enter_shared(void);
 void rows_leave(enum rows_visit visit);
-/* Has the mode changed where another CPU is alone: true, and one may try again. */
-bool rows_knock(void);
-/* For who decides a free by compare-and-swap: nobody is alone until rows_leave(). */
-enum rows_visit rows_keep_open(void);
 /* Keeps everybody outside. */
 void rows_fork_lock(void);
 void rows_fork_unlock(void);

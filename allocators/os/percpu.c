@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Per-CPU stacks: everything but the hit path, which is in percpu_fast.h. */
-#include "allocators/os/percpu_fast.h"
+#include "allocators/os/percpu_stamped.h"
 #include "allocators/os/os_cpu.h"
 #include "allocators/os/percpu_area.h"
-#include "allocators/os/spinlock.h"
+#include "allocators/os/percpu_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,24 +37,6 @@ void percpu_stacks_destroy(struct percpu_stacks *s)
 
 /* --- lock mode --- */
 
-static struct percpu_stack *lock_this_cpu(const struct percpu_stacks *s)
-{
-	struct percpu_stack *stack = percpu_stack_of(s, os_cpu_id());
-
-	spin_word_lock(&stack->lock);
-	return stack;
-}
-
-static uint64_t state_of(const struct percpu_stack *stack)
-{
-	return atomic_load_explicit(&stack->state, memory_order_relaxed);
-}
-
-static void set_state(struct percpu_stack *stack, uint64_t state)
-{
-	atomic_store_explicit(&stack->state, state, memory_order_relaxed);
-}
-
 void *percpu_pop_locked(const struct percpu_stacks *s)
 {
 	void *p = NULL;
@@ -67,30 +49,6 @@ bool percpu_push_locked(const struct percpu_stacks *s, void *p)
 	return percpu_push_batch(s, 1, &p) == 1;
 }
 
-/* per_entry is what one pop adds to the state. */
-static size_t pop_batch_locked(const struct percpu_stacks *s, size_t n, void **out,
-			       uint64_t per_entry)
-{
-	struct percpu_stack *stack;
-	uint64_t state;
-	size_t avail;
-
-	/* Room for nothing. Several may share such a stack, and no fork handler takes its
-	 * lock: a child could find it taken by a thread that it does not have. */
-	if (s->limit == 0)
-		return 0;
-	stack = lock_this_cpu(s);
-	state = state_of(stack);
-	avail = state & PERCPU_AVAIL_MASK;
-	if (n > avail)
-		n = avail;
-	for (size_t i = 0; i < n; i++)
-		out[i] = stack->slot[avail - 1 - i];
-	set_state(stack, state + n * per_entry);
-	spin_word_unlock(&stack->lock);
-	return n;
-}
-
 static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *const *in,
 				ptrdiff_t step)
 {
@@ -98,43 +56,35 @@ static size_t push_batch_locked(const struct percpu_stacks *s, size_t n, void *c
 	uint64_t state;
 	size_t avail;
 
+	/* See pop_batch_locked(). */
 	if (s->limit == 0)
 		return 0;
-	stack = lock_this_cpu(s);
-	state = state_of(stack);
+	stack = percpu_lock_this_cpu(s);
+	state = percpu_state_of(stack);
 	avail = state & PERCPU_AVAIL_MASK;
 	if (n > s->limit - avail)
 		n = s->limit - avail;
 	for (size_t i = 0; i < n; i++)
 		stack->slot[avail + i] = in[step * (ptrdiff_t)i];
-	set_state(stack, state + n);
+	percpu_set_state(stack, state + n);
 	spin_word_unlock(&stack->lock);
 	return n;
 }
 
 /* --- batches --- */
 
-#define POP_COUNTED   (((uint64_t)1 << PERCPU_POPS_SHIFT) - 1) /* pops + 1, avail - 1 */
-#define POP_UNCOUNTED ((uint64_t)-1)			       /* avail - 1 */
-
-static size_t pop_batch(const struct percpu_stacks *s, size_t n, void **out,
-			uint64_t per_entry)
-{
-#if OS_PERCPU_RSEQ
-	if (KMEM_LIKELY(os_percpu_use_rseq))
-		return rseq_pop_batch(s, n, out, per_entry);
-#endif
-	return pop_batch_locked(s, n, out, per_entry);
-}
-
 size_t percpu_pop_batch(const struct percpu_stacks *s, size_t n, void **out)
 {
-	return pop_batch(s, n, out, POP_COUNTED);
+	void *const *slot;
+
+	return percpu_pop_batch_slot(s, n, out, &slot);
 }
 
 size_t percpu_take_batch(const struct percpu_stacks *s, size_t n, void **out)
 {
-	return pop_batch(s, n, out, POP_UNCOUNTED);
+	void *const *slot;
+
+	return percpu_take_batch_slot(s, n, out, &slot);
 }
 
 static size_t push_batch(const struct percpu_stacks *s, size_t n, void *const *in,
@@ -206,13 +156,27 @@ static bool is_stopped(uint64_t state)
 	return (state & PERCPU_AVAIL_MASK) == PERCPU_STOPPED;
 }
 
-static void hand_over(struct percpu_stack *stack, uint64_t state,
-		      void (*fn)(void *entry, void *arg), void *arg)
+static void hand_over(struct percpu_stack *stack, uint64_t state, percpu_slot_fn fn,
+		      void *arg)
 {
 	size_t avail = state & PERCPU_AVAIL_MASK;
 
-	while (avail > 0)
-		fn(stack->slot[--avail], arg);
+	while (avail-- > 0)
+		fn(stack->slot[avail], &stack->slot[avail], arg);
+}
+
+/* Receivers that do not ask where an entry stood. */
+struct without_slot {
+	void (*fn)(void *entry, void *arg);
+	void *arg;
+};
+
+static void leave_slot_out(void *entry, void *const *slot, void *arg)
+{
+	const struct without_slot *w = arg;
+
+	(void)slot;
+	w->fn(entry, w->arg);
 }
 
 /* The state of an emptied stack. */
@@ -222,12 +186,12 @@ static uint64_t emptied(uint64_t state)
 }
 
 static void drain_locked(const struct percpu_stacks *s, unsigned int cpu,
-			 void (*fn)(void *entry, void *arg), void *arg)
+			 percpu_slot_fn fn, void *arg)
 {
 	struct percpu_stack *stack = percpu_stack_of(s, cpu);
 	uint64_t state;
 
-	if ((state_of(stack) & PERCPU_AVAIL_MASK) == 0)
+	if ((percpu_state_of(stack) & PERCPU_AVAIL_MASK) == 0)
 		return;
 	/* fn may end up here again: it runs on copies, outside the lock. */
 	for (;;) {
@@ -235,14 +199,14 @@ static void drain_locked(const struct percpu_stacks *s, unsigned int cpu,
 		size_t n, avail;
 
 		spin_word_lock(&stack->lock);
-		state = state_of(stack);
+		state = percpu_state_of(stack);
 		avail = state & PERCPU_AVAIL_MASK;
 		n = avail < KMEM_ARRAY_SIZE(entries) ? avail : KMEM_ARRAY_SIZE(entries);
 		memcpy(entries, &stack->slot[avail - n], n * sizeof(entries[0]));
-		set_state(stack, state - n);
+		percpu_set_state(stack, state - n);
 		spin_word_unlock(&stack->lock);
-		while (n > 0)
-			fn(entries[--n], arg);
+		for (size_t i = n; i-- > 0;)
+			fn(entries[i], &stack->slot[avail - n + i], arg);
 		if (avail <= KMEM_ARRAY_SIZE(entries))
 			return;
 	}
@@ -261,7 +225,7 @@ static bool stop_stack(struct percpu_stack *stack, uint64_t *state)
 	uint64_t mark = ticket << PERCPU_POPS_SHIFT | PERCPU_STOPPED;
 
 	for (;;) {
-		uint64_t old = state_of(stack);
+		uint64_t old = percpu_state_of(stack);
 
 		if (is_stopped(old) || (old & PERCPU_AVAIL_MASK) == 0)
 			return false;
@@ -281,8 +245,8 @@ static bool stop_stack(struct percpu_stack *stack, uint64_t *state)
 	}
 }
 
-static void drain_rseq(const struct percpu_stacks *s, unsigned int cpu,
-		       void (*fn)(void *entry, void *arg), void *arg)
+static void drain_rseq(const struct percpu_stacks *s, unsigned int cpu, percpu_slot_fn fn,
+		       void *arg)
 {
 	struct percpu_stack *stack = percpu_stack_of(s, cpu);
 	uint64_t state;
@@ -294,8 +258,8 @@ static void drain_rseq(const struct percpu_stacks *s, unsigned int cpu,
 }
 #endif
 
-void percpu_drain_cpu(const struct percpu_stacks *s, unsigned int cpu,
-		      void (*fn)(void *entry, void *arg), void *arg)
+static void drain_cpu(const struct percpu_stacks *s, unsigned int cpu, percpu_slot_fn fn,
+		      void *arg)
 {
 #if OS_PERCPU_RSEQ
 	if (os_percpu_use_rseq) {
@@ -306,21 +270,37 @@ void percpu_drain_cpu(const struct percpu_stacks *s, unsigned int cpu,
 	drain_locked(s, cpu, fn, arg);
 }
 
+void percpu_drain_cpu(const struct percpu_stacks *s, unsigned int cpu,
+		      void (*fn)(void *entry, void *arg), void *arg)
+{
+	struct without_slot w = {fn, arg};
+
+	drain_cpu(s, cpu, leave_slot_out, &w);
+}
+
+void percpu_drain_slots(const struct percpu_stacks *s, percpu_slot_fn fn, void *arg)
+{
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++)
+		drain_cpu(s, cpu, fn, arg);
+}
+
 void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 		      void (*fn)(void *entry, void *arg), void *arg)
 {
+	struct without_slot w = {fn, arg};
+
 	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
 		if (quiescent) {
 			struct percpu_stack *stack = percpu_stack_of(s, cpu);
-			uint64_t state = state_of(stack);
+			uint64_t state = percpu_state_of(stack);
 
 			if ((state & PERCPU_AVAIL_MASK) == 0)
 				continue; /* do not write where nobody has been */
-			set_state(stack, emptied(state));
-			hand_over(stack, state, fn, arg);
+			percpu_set_state(stack, emptied(state));
+			hand_over(stack, state, leave_slot_out, &w);
 			continue;
 		}
-		percpu_drain_cpu(s, cpu, fn, arg);
+		drain_cpu(s, cpu, leave_slot_out, &w);
 	}
 }
 
@@ -333,7 +313,7 @@ void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 static bool freeze_one(struct percpu_stack *stack)
 {
 	for (unsigned int turn = 0;;) {
-		uint64_t old = state_of(stack);
+		uint64_t old = percpu_state_of(stack);
 
 		if (old == FROZEN)
 			return false;
@@ -370,7 +350,7 @@ void percpu_thaw(const struct percpu_stacks *s)
 
 		if (!os_percpu_lockless()) {
 			spin_word_unlock(&stack->lock);
-		} else if (state_of(stack) == FROZEN) {
+		} else if (percpu_state_of(stack) == FROZEN) {
 			uint64_t saved = atomic_exchange_explicit(&stack->saved, 0,
 								  memory_order_relaxed);
 
@@ -384,7 +364,7 @@ size_t percpu_count(const struct percpu_stacks *s)
 	size_t count = 0;
 
 	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
-		uint64_t state = state_of(percpu_stack_of(s, cpu));
+		uint64_t state = percpu_state_of(percpu_stack_of(s, cpu));
 
 		if (!is_stopped(state))
 			count += state & PERCPU_AVAIL_MASK;
@@ -395,22 +375,29 @@ size_t percpu_count(const struct percpu_stacks *s)
 uint64_t percpu_pops(const struct percpu_stacks *s, unsigned int cpu)
 {
 	const struct percpu_stack *stack = percpu_stack_of(s, cpu);
-	uint64_t state = state_of(stack);
+	uint64_t state = percpu_state_of(stack);
 	unsigned int turn = 0;
 
 	while (is_stopped(state)) {
 		os_yield(turn++); /* a drainer keeps the count meanwhile */
-		state = state_of(stack);
+		state = percpu_state_of(stack);
 	}
 	return state >> PERCPU_POPS_SHIFT;
+}
+
+void percpu_walk_slots(const struct percpu_stacks *s, percpu_slot_fn fn, void *arg)
+{
+	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
+		struct percpu_stack *stack = percpu_stack_of(s, cpu);
+
+		hand_over(stack, percpu_state_of(stack), fn, arg);
+	}
 }
 
 void percpu_walk(const struct percpu_stacks *s, void (*fn)(void *entry, void *arg),
 		 void *arg)
 {
-	for (unsigned int cpu = 0; cpu < s->nr_cpus; cpu++) {
-		struct percpu_stack *stack = percpu_stack_of(s, cpu);
+	struct without_slot w = {fn, arg};
 
-		hand_over(stack, state_of(stack), fn, arg);
-	}
+	percpu_walk_slots(s, leave_slot_out, &w);
 }

@@ -179,6 +179,11 @@ uint64_t percpu_counter_sum(const struct percpu_counter *c);
 void percpu_drain_all(const struct percpu_stacks *s, bool quiescent,
 		      void (*fn)(void *entry, void *arg), void *arg);
 
+/* An entry, and where it stands or stood. */
+typedef void (*percpu_slot_fn)(void *entry, void *const *slot, void *arg);
+/* The same, never quiescent. */
+void percpu_drain_slots(const struct percpu_stacks *s, percpu_slot_fn fn, void *arg);
+
 /* The same for one CPU's stack; never quiescent. */
 void percpu_drain_cpu(const struct percpu_stacks *s, unsigned int cpu,
 		      void (*fn)(void *entry, void *arg), void *arg);
@@ -210,5 +215,6 @@ static inline uint64_t percpu_state(const struct percpu_stacks *s, unsigned int 
 /* Calls fn for each entry of a quiescent set of stacks, and leaves them there. */
 void percpu_walk(const struct percpu_stacks *s, void (*fn)(void *entry, void *arg),
 		 void *arg);
+void percpu_walk_slots(const struct percpu_stacks *s, percpu_slot_fn fn, void *arg);
 
 #endif /* KMEM_OS_PERCPU_FAST_H */

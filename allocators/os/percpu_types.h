@@ -43,6 +43,11 @@
 #define PERCPU_AVAIL_MASK ((uint64_t)0xffff)
 #define PERCPU_POPS_SHIFT 16
 
+/* From the address of a slot, a multiple of 8, and an entry's state to its stamp:
+ * percpu_stamped.h. */
+#define PERCPU_STAMP_SHIFT 29
+#define PERCPU_STAMP_ADDS  3
+
 /* What stands in a magazine's slot above the last: see magazine_fast.h. */
 #define MAGAZINE_FULL 1
 

@@ -128,17 +128,19 @@ static KMEM_ALWAYS_INLINE bool rseq_push(const struct percpu_stacks *s, void *p)
 	return done != 0;
 }
 
-/* min(entries, n) from the top down; per_entry is what each adds to the state. */
+/* min(entries, n) from the top down; per_entry is what each adds to the state. *slot:
+ * where the newest of them stood. */
 static inline size_t rseq_pop_batch(const struct percpu_stacks *s, size_t n, void **out,
-				    uint64_t per_entry)
+				    uint64_t per_entry, void *const **slot)
 {
 	size_t done;
 
 	__asm__ __volatile__(
 		STACK_HEAD "cmp w11, %w[limit]\n\t"
-			   "b.hi 5f\n\t" /* stopped */
+			   "b.hi 5f\n\t"
 			   "add x12, x9, x11, lsl #3\n\t"
-			   "add x12, x12, #16\n\t" /* above the newest */
+			   "add %[slot], x12, #8\n\t"
+			   "add x12, x12, #16\n\t"
 			   "cmp x11, %[n]\n\t"
 			   "csel x11, x11, %[n], lo\n\t"
 			   "cbz x11, 5f\n"
@@ -149,7 +151,7 @@ static inline size_t rseq_pop_batch(const struct percpu_stacks *s, size_t n, voi
 			   "cmp %[res], x11\n\t"
 			   "b.lo 7b\n\t"
 			   "madd x10, x11, %[per_entry], x10\n\t" STACK_TAIL
-		: [res] "=&r"(done)
+		: [res] "=&r"(done), [slot] "=&r"(*slot)
 		: STACK_INPUTS(s), [n] "r"(n), [out] "r"(out), [per_entry] "r"(per_entry)
 		: "x9", "x10", "x11", "x12", "x13", "memory", "cc");
 	return done;
@@ -182,6 +184,64 @@ static inline size_t rseq_push_batch(const struct percpu_stacks *s, size_t n,
 			     : STACK_INPUTS(s), [n] "r"(n), [in] "r"(in), [step] "r"(step)
 			     : "x9", "x10", "x11", "x12", "x13", "x14", "memory", "cc");
 	return done;
+}
+
+/* --- stamped entries: see percpu_stamped.h --- */
+
+/* From the slot's address in a register to the stamp for an entry that was `from`. */
+#define STAMP(slot, from)                                                           \
+	"lsl " slot ", " slot                                                       \
+	", #" PERCPU_STR(PERCPU_STAMP_SHIFT) "\n\t"                                 \
+					     "add " slot ", " slot ", " from "\n\t" \
+					     "add " slot ", " slot                  \
+					     ", #" PERCPU_STR(PERCPU_STAMP_ADDS) "\n\t"
+
+/* The newest entry and where it stood; NULL: none. */
+static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
+					      void *const **slot)
+{
+	void *p;
+
+	__asm__ __volatile__(STACK_HEAD "sub w11, w11, #1\n\t"
+					"cmp w11, %w[limit]\n\t"
+					"b.hs 5f\n\t"
+					"add %[slot], x9, x11, lsl #3\n\t"
+					"add %[slot], %[slot], #16\n\t"
+					"ldr %[res], [%[slot]]\n\t"
+					"add x10, x10, #0x10, lsl #12\n\t"
+					"sub x10, x10, #1\n\t" STACK_TAIL
+			     : [res] "=&r"(p), [slot] "=&r"(*slot)
+			     : STACK_INPUTS(s)
+			     : "x9", "x10", "x11", "memory", "cc");
+	return p;
+}
+
+/*
+ * Pushes an entry whose first word is `from`, and stamps it. *left: what an attempt that
+ * was interrupted may have left in the word; a restart takes its own stamp for no `from`.
+ * LDAR: what other holders did with the entry before they let go comes first.
+ */
+static KMEM_ALWAYS_INLINE bool rseq_push_stamped(const struct percpu_stacks *s, void *p,
+						 uint64_t from, uint64_t *left)
+{
+	unsigned long done;
+
+	__asm__ __volatile__(STACK_HEAD
+			     "ldar x12, [%[p]]\n\t"
+			     "cmp x12, %[from]\n\t"
+			     "b.ne 5f\n\t"
+			     "cmp w11, %w[limit]\n\t"
+			     "b.hs 5f\n\t"
+			     "add %[left], x9, x11, lsl #3\n\t"
+			     "add %[left], %[left], #16\n\t"
+			     "str %[p], [%[left]]\n\t" STAMP(
+				     "%[left]", "%[from]") "str %[left], [%[p]]\n\t"
+							   "add x10, x10, #1\n\t"
+							   "mov %[res], #1\n\t" STACK_TAIL
+			     : [res] "=&r"(done), [left] "+&r"(*left)
+			     : STACK_INPUTS(s), [p] "r"(p), [from] "r"(from)
+			     : "x9", "x10", "x11", "x12", "memory", "cc");
+	return done != 0;
 }
 
 /* Adds to the state; false in a thread without registration. */
@@ -235,37 +295,6 @@ static KMEM_ALWAYS_INLINE bool rseq_enter_alone(const struct percpu_stacks *s,
 			     : STACK_INPUTS(s), [mode] "r"(mode), [alone] "r"(alone)
 			     : "x9", "x10", "x11", "x12", "memory", "cc");
 	return done != 0;
-}
-
-/*
- * *word changes from `from` to `to` while *mode is this CPU's number plus `alone`: 0; 1:
- * the word differs; 2: the mode does. A thread without a CPU number, -1 or -2, fits none.
- */
-static KMEM_ALWAYS_INLINE int rseq_change_alone(_Atomic uint64_t *word, uint64_t from,
-						uint64_t to, const _Atomic uint32_t *mode,
-						uint32_t alone)
-{
-	__asm__ goto(RSEQ_HEAD "ldr w9, [%[rs], %c[cpu]]\n\t"
-			       "add w9, w9, %w[alone]\n\t"
-			       "ldar w10, [%[mode]]\n\t"
-			       "cmp w9, w10\n\t"
-			       "b.ne %l[elsewhere]\n\t"
-			       "ldr x10, [%[word]]\n\t"
-			       "cmp x10, %[from]\n\t"
-			       "b.ne %l[differs]\n\t"
-			       "str %[to], [%[word]]\n"
-			       "2:\n\t" RSEQ_ABORT
-		     :
-		     : [rs] "r"(percpu_rseq_area()),
-		       RSEQ_INPUTS, [mode] "r"(mode), [alone] "r"(alone),
-		       [word] "r"(word), [from] "r"(from), [to] "r"(to)
-		     : "x9", "x10", "x11", "memory", "cc"
-		     : differs, elsewhere);
-	return 0;
-differs:
-	return 1;
-elsewhere:
-	return 2;
 }
 
 /* --- magazines: `rs` is the area's distance from the thread pointer --- */

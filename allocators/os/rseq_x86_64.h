@@ -108,16 +108,18 @@ static KMEM_ALWAYS_INLINE bool rseq_push(const struct percpu_stacks *s, void *p)
 	return done != 0;
 }
 
-/* min(entries, n) from the top down; per_entry is what each adds to the state. */
+/* min(entries, n) from the top down; per_entry is what each adds to the state. *slot:
+ * where the newest of them stood. */
 static inline size_t rseq_pop_batch(const struct percpu_stacks *s, size_t n, void **out,
-				    uint64_t per_entry)
+				    uint64_t per_entry, void *const **slot)
 {
 	size_t done;
 
 	__asm__ __volatile__(
 		STACK_HEAD "cmpl %[limit], %%ecx\n\t"
-			   "ja 5f\n\t"			     /* stopped */
-			   "leaq 8(%%rax,%%rcx,8), %%r8\n\t" /* the newest */
+			   "ja 5f\n\t"
+			   "leaq 8(%%rax,%%rcx,8), %[slot]\n\t"
+			   "movq %[slot], %%r8\n\t"
 			   "cmpq %[n], %%rcx\n\t"
 			   "cmovaq %[n], %%rcx\n\t"
 			   "testq %%rcx, %%rcx\n\t"
@@ -131,7 +133,7 @@ static inline size_t rseq_pop_batch(const struct percpu_stacks *s, size_t n, voi
 			   "jb 7b\n\t"
 			   "imulq %[per_entry], %%rcx\n\t"
 			   "addq %%rcx, %%rdx\n\t" STACK_TAIL
-		: [res] "=&r"(done)
+		: [res] "=&r"(done), [slot] "=&r"(*slot)
 		: STACK_INPUTS(s), [n] "r"(n), [out] "r"(out), [per_entry] "r"(per_entry)
 		: "rax", "rcx", "rdx", "r8", "r9", "memory", "cc");
 	return done;
@@ -166,6 +168,97 @@ static inline size_t rseq_push_batch(const struct percpu_stacks *s, size_t n,
 			     : STACK_INPUTS(s), [n] "r"(n), [in] "r"(in), [step] "r"(step)
 			     : "rax", "rcx", "rdx", "r8", "r9", "r10", "memory", "cc");
 	return done;
+}
+
+/* --- stamped entries: see percpu_stamped.h --- */
+
+/* From the slot's address in a register to the stamp for an entry that was `from`. */
+#define STAMP(slot, from)                                                             \
+	"shlq $" PERCPU_STR(PERCPU_STAMP_SHIFT) ", " slot "\n\t"                      \
+						"leaq " PERCPU_STR(                   \
+							PERCPU_STAMP_ADDS) "(" slot   \
+									   "," from   \
+									   "), " slot \
+									   "\n\t"
+
+/* The newest entry and where it stood, which shares a register; NULL: none. */
+static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
+					      void *const **slot)
+{
+	void *p;
+
+	__asm__ __volatile__ goto(
+		RSEQ_DESCRIPTOR
+		"movq %%rax, %c[cs](%[rs])\n"
+		"1:\n\t"
+		"movl %c[cpu](%[rs]), %%eax\n\t"
+		"cmpl %[nr], %%eax\n\t"
+		"jae %l[miss]\n\t"
+		"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"
+						       "addq %[base], %%rax\n\t"
+						       "movq (%%rax), %%rdx\n\t"
+						       "movzwl %%dx, %%ecx\n\t"
+						       "subl $1, %%ecx\n\t"
+						       "cmpl %[limit], %%ecx\n\t"
+						       "jae %l[miss]\n\t"
+						       "leaq 16(%%rax,%%rcx,8), %%rcx\n\t"
+						       "movq (%%rcx), %[p]\n\t"
+						       "addq $0xffff, %%rdx\n\t"
+						       "movq %%rdx, (%%rax)\n"
+						       "2:\n\t" RSEQ_ABORT
+		: [p] "=&r"(p), "=&c"(*slot)
+		: STACK_INPUTS(s)
+		: "rax", "rdx", "memory", "cc"
+		: miss);
+	if (p == NULL)
+		__builtin_unreachable(); /* callers need no second test */
+	return p;
+miss:
+	return NULL;
+}
+
+/*
+ * Pushes an entry whose first word is `from`, and stamps it. *left: what an attempt that
+ * was interrupted may have left in the word; a restart takes its own stamp for no `from`.
+ * The carry flag says that it could not: the last addition before the end clears it.
+ */
+static KMEM_ALWAYS_INLINE bool rseq_push_stamped(const struct percpu_stacks *s, void *p,
+						 uint64_t from, uint64_t *left)
+{
+	bool failed;
+
+	__asm__ __volatile__(
+		RSEQ_DESCRIPTOR
+		"movq %%rax, %c[cs](%[rs])\n"
+		"1:\n\t"
+		"movl %c[cpu](%[rs]), %%eax\n\t"
+		"cmpl %[nr], %%eax\n\t"
+		"jae 5f\n\t"
+		"shlq $" PERCPU_STR(
+			PERCPU_AREA_SHIFT) ", %%rax\n\t"
+					   "addq %[base], %%rax\n\t"
+					   "cmpq %[from], (%[p])\n\t"
+					   "jne 5f\n\t"
+					   "movq (%%rax), %%rdx\n\t"
+					   "movzwl %%dx, %%ecx\n\t"
+					   "cmpl %[limit], %%ecx\n\t"
+					   "jae 5f\n\t"
+					   "leaq 16(%%rax,%%rcx,8), %[left]\n\t"
+					   "movq %[p], (%[left])\n\t" STAMP(
+						   "%[left]",
+						   "%[from]") "movq %[left], (%[p])\n\t"
+							      "addq $1, %%rdx\n\t"
+							      "movq %%rdx, (%%rax)\n"
+							      "2:\n\t"
+							      ".pushsection __rseq_failure, \"ax\"\n"
+							      "5:\n\t"
+							      "stc\n\t"
+							      "jmp 2b\n\t"
+							      ".popsection\n\t" RSEQ_ABORT
+		: "=@ccc"(failed), [left] "+&r"(*left)
+		: STACK_INPUTS(s), [p] "r"(p), [from] "r"(from)
+		: "rax", "rcx", "rdx", "memory");
+	return !failed;
 }
 
 /* Adds to the state; false in a thread without registration. */
@@ -218,37 +311,6 @@ static KMEM_ALWAYS_INLINE bool rseq_enter_alone(const struct percpu_stacks *s,
 			     : STACK_INPUTS(s), [mode] "m"(*mode), [alone] "er"(alone)
 			     : "rax", "rcx", "rdx", "memory", "cc");
 	return done != 0;
-}
-
-/*
- * *word changes from `from` to `to` while *mode is this CPU's number plus `alone`: 0; 1:
- * the word differs; 2: the mode does. A thread without a CPU number, -1 or -2, fits none.
- */
-static KMEM_ALWAYS_INLINE int rseq_change_alone(_Atomic uint64_t *word, uint64_t from,
-						uint64_t to, const _Atomic uint32_t *mode,
-						uint32_t alone)
-{
-	__asm__ goto(RSEQ_DESCRIPTOR "movq %%rax, %c[cs](%[rs])\n"
-				     "1:\n\t"
-				     "movl %c[cpu](%[rs]), %%eax\n\t"
-				     "addl %[alone], %%eax\n\t"
-				     "cmpl %[mode], %%eax\n\t"
-				     "jne %l[elsewhere]\n\t"
-				     "cmpq %[from], (%[word])\n\t"
-				     "jne %l[differs]\n\t"
-				     "movq %[to], (%[word])\n"
-				     "2:\n\t" RSEQ_ABORT
-		     :
-		     : [rs] "r"(percpu_rseq_area()),
-		       RSEQ_INPUTS, [mode] "m"(*mode), [alone] "er"(alone),
-		       [word] "r"(word), [from] "r"(from), [to] "r"(to)
-		     : "rax", "memory", "cc"
-		     : differs, elsewhere);
-	return 0;
-differs:
-	return 1;
-elsewhere:
-	return 2;
 }
 
 /* --- magazines: `rs` is the area's distance from the thread pointer --- */

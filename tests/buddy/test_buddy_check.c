@@ -105,7 +105,7 @@ static void test_blocks(void **state)
 
 static void test_percpu_lists(void **state)
 {
-	struct page *page, *listed, *dma;
+	struct page *page, *dma;
 	struct zone *zone;
 
 	(void)state;
@@ -114,21 +114,43 @@ static void test_percpu_lists(void **state)
 	dma = alloc_page(GFP_DMA);
 	zone = pfn_zone(page_to_pfn(page));
 	check();
-	listed = percpu_pop(&zone->pcp[0]);
-	assert_non_null(listed);
-	assert_broken("is on no list");
-	set_page_flags(listed, PG_buddy);
-	assert_true(percpu_push(&zone->pcp[0], listed));
-	assert_broken("its descriptor says otherwise");
-	set_page_flags(listed, block_flags(PG_pcp, 0));
-	check();
-	assert_true(percpu_push(&zone->pcp[0], dma));
-	assert_broken("per-CPU list of another zone");
-	assert_ptr_equal(percpu_pop(&zone->pcp[0]), dma);
-	assert_true(percpu_push(&zone->pcp[0], listed));
-	assert_broken("is on no list");
-	assert_ptr_equal(percpu_pop(&zone->pcp[0]), listed);
-	check();
+	/* A block that a refill has brought, and one that has been freed. */
+	for (int freed = 0; freed < 2; freed++) {
+		void *const *slot, *const *dma_slot;
+		struct page *listed;
+		uint64_t stamp;
+		void *entry;
+
+		if (freed)
+			__free_page(alloc_page(GFP_KERNEL));
+		entry = percpu_pop_slot(&zone->pcp[0], &slot);
+		assert_non_null(entry);
+		assert_int_equal(((uintptr_t)entry & PCP_FRESH) == 0, freed);
+		listed = pcp_block(entry);
+		stamp = page_state(listed);
+		assert_broken("is on no list");
+		assert_true(percpu_push(&zone->pcp[0], entry));
+		check();
+		set_page_flags(listed, freed ? PG_fresh : PG_head);
+		assert_broken("its descriptor says otherwise");
+		atomic_store(&listed->state, stamp ^ (uint64_t)PG_pcp);
+		assert_broken("its descriptor says otherwise");
+		atomic_store(&listed->state, stamp);
+		check();
+		assert_true(percpu_push(&zone->pcp[0], dma));
+		assert_broken("per-CPU list of another zone");
+		assert_ptr_equal(percpu_pop_slot(&zone->pcp[0], &dma_slot), dma);
+		/* The right block in the wrong slot. */
+		entry = percpu_pop(&zone->pcp[0]);
+		assert_true(percpu_push(&zone->pcp[0], entry));
+		if (freed) {
+			atomic_store(&listed->state,
+				     percpu_stamp(dma_slot, zone_allocated(zone, 0)));
+			assert_broken("its descriptor says otherwise");
+			atomic_store(&listed->state, stamp);
+		}
+		check();
+	}
 	__free_page(dma);
 	__free_page(page);
 	mm_down();

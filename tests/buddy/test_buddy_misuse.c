@@ -153,6 +153,7 @@ static void free_through_the_wrong_node(const char *options, bool bulk)
 {
 	struct page *stray, *page = NULL;
 	struct zone *wrong;
+	uint64_t left = 0;
 
 	setup(options);
 	stray = alloc_pages_node(1, GFP_KERNEL, 0);
@@ -161,7 +162,10 @@ static void free_through_the_wrong_node(const char *options, bool bulk)
 	/* The lists come into being with the first page. */
 	__free_page(alloc_pages_node(0, GFP_KERNEL, 0));
 	assert_true(free_prepare(stray, 0));
-	assert_true(percpu_push(&wrong->pcp[0], stray));
+	/* As a free would stamp it that takes it for one of that zone. */
+	atomic_store(&stray->state, zone_allocated(wrong, 0));
+	assert_true(percpu_push_stamped(&wrong->pcp[0], stray, zone_allocated(wrong, 0),
+					&left));
 	assert_int_equal(buddy_check(), -EFAULT);
 	assert_non_null(strstr(kmem_last_error(), "per-CPU list of another zone"));
 	/* As the newest it is handed out next, whichever way. */

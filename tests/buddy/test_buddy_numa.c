@@ -107,6 +107,8 @@ static void test_lists_are_drained_before_failing(void **state)
 
 		assert_true(free_prepare(got[--n], 0));
 		stack->slot[pages] = got[n];
+		atomic_store(&got[n]->state,
+			     percpu_stamp(&stack->slot[pages], zone_allocated(zone, 0)));
 		atomic_fetch_add(&stack->state, 1);
 	}
 	check();

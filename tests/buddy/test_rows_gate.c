@@ -240,7 +240,7 @@ static void free_once_more(struct page *page, unsigned int order)
 		assert_report(
 			"double free of pfn %lu, order %u: the block is free already",
 			page_to_pfn(page), order);
-	atomic_store(&page->state, freed_state(order));
+	atomic_store(&page->state, PAGE_STATE_NONE);
 }
 
 static void double_free_alone(void **state)
@@ -264,7 +264,7 @@ static void double_free_alone(void **state)
 			__free_pages(page, orders[i]);
 			assert_int_equal(reports, 1u << (orders[i] - ROW_ORDER));
 			reports = 0;
-			atomic_store(&page->state, freed_state(orders[i]));
+			atomic_store(&page->state, PAGE_STATE_NONE);
 		} else {
 			free_once_more(page, orders[i]);
 		}
@@ -289,109 +289,16 @@ static void double_free_in_a_batch(void **state)
 	work(QUIET_STEPS);
 	assert_true(rows_gate_alone());
 	kmem_set_bug_handler(allocate_on_report, NULL);
+	for (unsigned int i = 0; i < 32; i += 2)
+		atomic_store(&pages[i]->state, PAGE_STATE_NONE);
 	zone_free_blocks(pfn_zone(page_to_pfn(pages[0])), 0, 17, batch);
 	assert_report("double free of pfn %lu, order 0: the page is free already",
 		      page_to_pfn(pages[4]));
 	capture_bugs(false);
-	for (unsigned int i = 0; i < 32; i += 2)
-		atomic_store(&pages[i]->state, freed_state(0));
 	assert_int_equal(all_stats().free_pages, free - 16);
 	check();
 	for (unsigned int i = 1; i < 32; i += 2)
 		__free_page(pages[i]);
-}
-
-/* --- who is alone decides a free without a locked instruction --- */
-
-#define WITH_LISTS "memory=64M,dma=0,highmem=0,topology=numa:1 pu:1,lower=rows"
-enum { RACES = 100 };
-
-static struct page *contested;
-static _Atomic unsigned int turn, told;
-
-static void count_report(const char *report, void *arg)
-{
-	(void)arg;
-	if (strstr(report, "double free of pfn") != NULL)
-		atomic_fetch_add(&told, 1);
-}
-
-/* Frees what the other thread frees at the same moment. */
-static void *free_contested(void *arg)
-{
-	(void)arg;
-	stay_on(cpus[nr_cpus - 1]);
-	for (unsigned int race = 1; race <= RACES; race++) {
-		while (atomic_load(&turn) != race)
-			sched_yield();
-		__free_page(contested);
-		atomic_fetch_add(&turn, RACES);
-	}
-	return NULL;
-}
-
-static void of_two_frees_one_is_told(void **state)
-{
-	unsigned int patience_max = rows_gate_patience_max;
-	pthread_t thread;
-
-	(void)state;
-	mm_down();
-	mm_up(WITH_LISTS);
-	for (unsigned int i = 0; i < QUIET_STEPS; i++)
-		rows_leave(rows_enter());
-	kmem_set_bug_handler(count_report, NULL);
-	rows_gate_patience_max = 1;
-	atomic_store(&turn, 0);
-	atomic_store(&told, 0);
-	pthread_create(&thread, NULL, free_contested, NULL);
-	for (unsigned int race = 1; race <= RACES; race++) {
-		contested = alloc_page(GFP_KERNEL);
-		for (unsigned int i = 0; i < QUIET_STEPS; i++)
-			rows_leave(rows_enter());
-		assert_true(rows_gate_alone());
-		atomic_store(&turn, race);
-		/* So that each comes first at times. */
-		for (unsigned int i = 0; i < race % 64; i++)
-			spin_pause();
-		__free_page(contested);
-		while (atomic_load(&turn) != race + RACES)
-			sched_yield();
-		assert_int_equal(told, race);
-	}
-	pthread_join(thread, NULL);
-	kmem_set_bug_handler(NULL, NULL);
-	rows_gate_patience_max = patience_max;
-}
-
-static void *free_elsewhere(void *arg)
-{
-	stay_on(cpus[1]);
-	__free_page(arg);
-	return NULL;
-}
-
-/* Also one that only puts its page on a list. */
-static void a_free_elsewhere_opens_the_gate(void **state)
-{
-	struct page *page;
-	pthread_t thread;
-
-	(void)state;
-	if (nr_cpus < 2)
-		skip();
-	mm_down();
-	mm_up(WITH_LISTS);
-	for (unsigned int i = 0; i < QUIET_STEPS; i++)
-		rows_leave(rows_enter());
-	page = alloc_page(GFP_KERNEL);
-	for (unsigned int i = 0; i < QUIET_STEPS; i++)
-		rows_leave(rows_enter());
-	assert_true(rows_gate_alone());
-	pthread_create(&thread, NULL, free_elsewhere, page);
-	pthread_join(thread, NULL);
-	/* Without sequences it is a compare-and-swap in any mode. */
-	assert_int_equal(rows_gate_alone(), !os_percpu_lockless());
 }
 
 /* --- the mode changes under threads --- */
@@ -511,8 +418,6 @@ int main(void)
 		BOTH_WAYS(fork_waits_for_all),
 		BOTH_WAYS(double_free_alone),
 		BOTH_WAYS(double_free_in_a_batch),
-		BOTH_WAYS(of_two_frees_one_is_told),
-		BOTH_WAYS(a_free_elsewhere_opens_the_gate),
 		BOTH_WAYS(nothing_twice),
 	};
 

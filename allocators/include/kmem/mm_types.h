@@ -76,8 +76,7 @@ enum page_flag {
 	PG_buddy = 1 << 1, /* first page of a block on a free_area list */
 	PG_pcp = 1 << 2,   /* first page of a block on a per-CPU list */
 	PG_slab = 1 << 3,  /* owned by the slab allocator */
-	PG_alone =
-		1 << 4, /* with PG_pcp: freed by who was alone on its CPU (rows_gate.c) */
+	PG_fresh = 1 << 4, /* set by a check: on a per-CPU list since a refill */
 };
 
 /* Above the flags: the order of the block whose first page this is. */
