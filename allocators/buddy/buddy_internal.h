@@ -240,8 +240,11 @@ static KMEM_ALWAYS_INLINE uint64_t allocated_state(unsigned int id, unsigned int
 		<< PG_ORDER_SHIFT);
 }
 
-/* The state of a block that its last holder has freed, and that is on no list. */
-#define PAGE_STATE_NONE 0
+/* The state of a block that has been freed, and is on no list. */
+static KMEM_ALWAYS_INLINE uint64_t freed_state(unsigned int order)
+{
+	return PAGE_STATE(block_flags(PG_freed, order), 0);
+}
 
 _Static_assert(PG_head + PERCPU_STAMP_ADDS == PG_pcp,
 	       "a block on a per-CPU list has its slot's stamp");

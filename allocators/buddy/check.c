@@ -96,7 +96,7 @@ static void check_list_entry(void *entry, void *const *slot, void *arg)
 			       "on a per-CPU list, but its descriptor says otherwise");
 	else if (((uintptr_t)entry & PCP_FRESH) != 0)
 		/* A refill touches no descriptor: marked for the walk that follows. */
-		set_page_flags(page, block_flags(PG_fresh, walk->order));
+		set_page_flags(page, block_flags(PG_freed, walk->order));
 	walk->pages += 1UL << walk->order;
 }
 
@@ -142,7 +142,7 @@ static int check_block(const struct zone *zone, unsigned long pfn, unsigned long
 	*pages = 1UL << flags_order(flags);
 	if (flags_order(flags) >= MAX_ORDER || (pfn & (*pages - 1)) != 0)
 		return broken(zone, pfn, "a block of impossible order starts there");
-	if (!used && (flags & (PG_pcp | PG_fresh)) == 0 &&
+	if (!used && (flags & (PG_pcp | PG_freed)) == 0 &&
 	    ((flags & PG_buddy) == 0 || buddy.rows))
 		return broken(zone, pfn, "the page is in no block");
 	/* On a list the count is part of the stamp, which has been looked at. */
@@ -175,7 +175,7 @@ static int check_blocks(const struct zone *zone, unsigned long listed)
 			free += pages;
 		} else {
 			err = check_block(zone, pfn, &pages);
-			if ((flags & (PG_pcp | PG_fresh)) != 0)
+			if ((flags & (PG_pcp | PG_freed)) != 0)
 				pcp += pages;
 			if ((flags & PG_buddy) != 0)
 				free += pages;

@@ -50,7 +50,7 @@ static KMEM_COLD void report_not_allocated(const struct page *page, unsigned int
 {
 	unsigned long pfn = pfn_of(page);
 
-	if ((page_flags(page) & (PG_buddy | PG_pcp)) != 0 ||
+	if ((page_flags(page) & (PG_buddy | PG_pcp | PG_freed)) != 0 ||
 	    zone_page_free(pfn_zone(pfn), pfn))
 		kmem_bug("double free of pfn %lu, order %u", pfn, order);
 	else
@@ -147,7 +147,7 @@ static bool claim(unsigned int id, struct page *page, unsigned int order, bool o
 {
 	uint64_t state = allocated_state(id, order);
 
-	if (!atomic_compare_exchange_strong(&page->state, &state, PAGE_STATE_NONE)) {
+	if (!atomic_compare_exchange_strong(&page->state, &state, freed_state(order))) {
 		report_not_allocated(page, order);
 		return false;
 	}
@@ -155,7 +155,7 @@ static bool claim(unsigned int id, struct page *page, unsigned int order, bool o
 		return true;
 	/* Who had looked before we swapped, has stamped by then, or looks again. */
 	os_restart_sequences();
-	if (KMEM_LIKELY(page_state(page) == PAGE_STATE_NONE))
+	if (KMEM_LIKELY(page_state(page) == freed_state(order)))
 		return true;
 	report_stale(page, order);
 	return false;

@@ -171,7 +171,7 @@ static size_t take_off(const struct zone *zone, unsigned int order, size_t n,
 		struct page *page = pcp_block(entries[i]);
 
 		if (KMEM_LIKELY(pcp_entry_valid(entries[i], slot - i, allocated))) {
-			atomic_store_explicit(&page->state, PAGE_STATE_NONE,
+			atomic_store_explicit(&page->state, freed_state(order),
 					      memory_order_relaxed);
 			entries[i] = page;
 			continue;

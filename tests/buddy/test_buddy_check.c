@@ -131,7 +131,7 @@ static void test_percpu_lists(void **state)
 		assert_broken("is on no list");
 		assert_true(percpu_push(&zone->pcp[0], entry));
 		check();
-		set_page_flags(listed, freed ? PG_fresh : PG_head);
+		set_page_flags(listed, freed ? PG_freed : PG_head);
 		assert_broken("its descriptor says otherwise");
 		atomic_store(&listed->state, stamp ^ (uint64_t)PG_pcp);
 		assert_broken("its descriptor says otherwise");

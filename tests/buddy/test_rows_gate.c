@@ -240,7 +240,7 @@ static void free_once_more(struct page *page, unsigned int order)
 		assert_report(
 			"double free of pfn %lu, order %u: the block is free already",
 			page_to_pfn(page), order);
-	atomic_store(&page->state, PAGE_STATE_NONE);
+	atomic_store(&page->state, freed_state(order));
 }
 
 static void double_free_alone(void **state)
@@ -264,7 +264,7 @@ static void double_free_alone(void **state)
 			__free_pages(page, orders[i]);
 			assert_int_equal(reports, 1u << (orders[i] - ROW_ORDER));
 			reports = 0;
-			atomic_store(&page->state, PAGE_STATE_NONE);
+			atomic_store(&page->state, freed_state(orders[i]));
 		} else {
 			free_once_more(page, orders[i]);
 		}
@@ -290,7 +290,7 @@ static void double_free_in_a_batch(void **state)
 	assert_true(rows_gate_alone());
 	kmem_set_bug_handler(allocate_on_report, NULL);
 	for (unsigned int i = 0; i < 32; i += 2)
-		atomic_store(&pages[i]->state, PAGE_STATE_NONE);
+		atomic_store(&pages[i]->state, freed_state(0));
 	zone_free_blocks(pfn_zone(page_to_pfn(pages[0])), 0, 17, batch);
 	assert_report("double free of pfn %lu, order 0: the page is free already",
 		      page_to_pfn(pages[4]));

@@ -3,7 +3,9 @@
  * what they had begun has not happened. */
 #include "allocators/os/magazine_fast.h"
 #include "allocators/os/os_cpu.h"
+#include "allocators/os/percpu_stamped.h"
 #include "tests/os/percpu_report.h"
+#include "tests/os/percpu_test.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -35,6 +37,36 @@ static void use_stack_batches(void)
 	inside += (ptrdiff_t)percpu_push_batch_down(&stacks, 4, some);
 	inside -= (ptrdiff_t)percpu_pop_batch(&stacks, 4, some);
 	inside -= (ptrdiff_t)percpu_take_batch(&stacks, 4, some);
+}
+
+static unsigned long left_behind;
+
+/* On one CPU, where nobody else is: whatever an interrupted attempt has left behind, the
+ * entry gets onto the stack once, and says where it is. */
+static void use_stamped(void)
+{
+	static bool pinned;
+	static _Atomic uint64_t entry;
+	void *const *slot;
+	uint64_t left = 0;
+
+	if (!pinned)
+		stay_on_one_cpu(true);
+	pinned = true;
+	atomic_store(&entry, 1);
+	while (!percpu_try_push_stamped(&stacks, &entry, 1, &left)) {
+		uint64_t expected = left;
+
+		if (left == 0 || !atomic_compare_exchange_strong(&entry, &expected, 1))
+			abort(); /* there is room */
+		left = 0;
+		left_behind++;
+	}
+	inside++;
+	if (percpu_try_pop_slot(&stacks, &slot) != &entry ||
+	    atomic_load(&entry) != percpu_stamp(slot, 1))
+		abort();
+	inside--;
 }
 
 static void use_counter(void)
@@ -128,6 +160,15 @@ static void restart(void (*use)(void))
 	percpu_stacks_destroy(&stacks);
 }
 
+/* Often enough that some attempt is interrupted between stamp and push. */
+static void test_stamped_is_left_behind(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100 && left_behind == 0; i++)
+		restart(use_stamped);
+	print_message("%lu stamps left behind\n", left_behind);
+}
+
 #define RESTART(use_)                         \
 	static void test_##use_(void **state) \
 	{                                     \
@@ -136,6 +177,7 @@ static void restart(void (*use)(void))
 	}
 RESTART(use_stack)
 RESTART(use_stack_batches)
+RESTART(use_stamped)
 RESTART(use_counter)
 RESTART(use_magazine)
 RESTART(use_magazine_batches)
@@ -146,6 +188,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_use_stack),
 		cmocka_unit_test(test_use_stack_batches),
+		cmocka_unit_test(test_use_stamped),
+		cmocka_unit_test(test_stamped_is_left_behind),
 		cmocka_unit_test(test_use_counter),
 		cmocka_unit_test(test_use_magazine),
 		cmocka_unit_test(test_use_magazine_batches),

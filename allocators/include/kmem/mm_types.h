@@ -76,7 +76,7 @@ enum page_flag {
 	PG_buddy = 1 << 1, /* first page of a block on a free_area list */
 	PG_pcp = 1 << 2,   /* first page of a block on a per-CPU list */
 	PG_slab = 1 << 3,  /* owned by the slab allocator */
-	PG_fresh = 1 << 4, /* set by a check: on a per-CPU list since a refill */
+	PG_freed = 1 << 4, /* first page of a block that was freed, and is on no list */
 };
 
 /* Above the flags: the order of the block whose first page this is. */
