@@ -67,6 +67,10 @@ size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
 	return (gfp & __GFP_ZERO) != 0 ? zero_blocks(pages, got, order) : got;
 }
 
+/* Descriptors are fetched so many blocks ahead: a processor sees some five frees at once
+ * by itself. */
+#define AHEAD 16
+
 /* On its way onto this CPU's list, one by one; false: there is none for it. */
 static bool free_listed(struct page *page, unsigned int order)
 {
@@ -92,6 +96,7 @@ void buddy_free_bulk(unsigned int order, size_t n, struct page **pages)
 	for (size_t i = 0; i < n; i++) {
 		struct zone *of;
 
+		__builtin_prefetch(pages[i + AHEAD < n ? i + AHEAD : i], 1);
 		if (free_listed(pages[i], order) || !free_prepare(pages[i], order))
 			continue;
 		of = pfn_zone((unsigned long)(pages[i] - buddy.mem_map));

@@ -146,8 +146,12 @@ struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark
 	if (n == 0)
 		return NULL;
 	percpu_counter_add(&zone->pcp_refills, 1);
-	for (size_t i = 0; i < n; i++)
+	/* From all over the memory, the descriptors are fetched at once here, but one
+	 * after the other by the requests that take the blocks. */
+	for (size_t i = 0; i < n; i++) {
+		__builtin_prefetch(batch[i], 1);
 		entries[i] = (void *)((uintptr_t)batch[i] | PCP_FRESH);
+	}
 	/* The list hands out the last one pushed, which is the lowest. */
 	pushed = percpu_push_batch_down(&zone->pcp[kind], n, entries);
 	/* We may have moved to a CPU whose list is full. */
