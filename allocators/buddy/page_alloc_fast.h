@@ -84,10 +84,12 @@ static KMEM_ALWAYS_INLINE bool page_is_mapped(const struct page *page)
 static KMEM_ALWAYS_INLINE bool free_pages_hit(unsigned int id, struct page *page,
 					      unsigned int order, uint64_t *left)
 {
+	const struct zone *zone = &buddy_zones[id];
+
 	/* free_orders: none where the page's group has to be looked at first. */
 	return KMEM_LIKELY(!page_is_mapped(page) && order < buddy.free_orders) &&
-	       KMEM_LIKELY(percpu_try_push_stamped(&buddy_zones[id].pcp[order], page,
-						   allocated_state(id, order), left));
+	       KMEM_LIKELY(percpu_try_push_stamped(&zone->pcp[order], page,
+						   zone_allocated(zone, order), left));
 }
 
 /* __free_pages() when there was no hit. */

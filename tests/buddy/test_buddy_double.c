@@ -105,7 +105,7 @@ static struct page *free_at_once(unsigned int order)
 /* Takes everything there is, in blocks of an order: how often the page was among it. */
 static unsigned int times_handed_out(const struct page *page, unsigned int order)
 {
-	static struct page *got[(64 << 20) / PAGE_SIZE];
+	static struct page *got[(64 << 20) / PAGE_SIZE + 1];
 	unsigned int times = 0;
 	size_t n = 0;
 
