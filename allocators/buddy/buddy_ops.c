@@ -192,6 +192,7 @@ static void ops_stats(struct allocator *a, allocator_stat_fn fn, void *arg)
 	fn("alloc_stalls", (double)s.alloc_stalls, arg);
 	fn("kswapd_wakes", (double)s.kswapd_wakes, arg);
 	fn("thp_bytes", (double)phys_hugepage_bytes(), arg);
+	fn("thp_map_bytes", (double)phys_hugepage_map_bytes(), arg);
 	fn("pages_min", (double)s.pages_min, arg);
 	fn("pages_low", (double)s.pages_low, arg);
 	fn("pages_high", (double)s.pages_high, arg);

@@ -10,11 +10,12 @@
  * time of some hundred faults and saves 511; and every further mapping of the frames, a
  * vmalloc area for instance, finds them there. One bit for 2 MiB says that it has been
  * done; it is cleared when the whole goes back to the system. What the system cannot do
- * now (no free huge page) is left to its single pages.
+ * now (no free huge page) is left to its single pages. The descriptors are advised only:
+ * frees from all over the memory miss the translation of each.
  *
  * What came of it is read back from /proc/self/smaps: AnonHugePages for the private
- * backing, ShmemPmdMapped for the memory file. Without stdio, for the caller may stand
- * below malloc().
+ * backing and for the descriptors, ShmemPmdMapped for the memory file. Without stdio, for
+ * the caller may stand below malloc().
  */
 #include "allocators/phys/phys_internal.h"
 #include "allocators/os/os_sys.h"
@@ -141,7 +142,8 @@ void phys_hugepage_stats(struct phys_hugepage_stats *stats)
 /* --- what came of it --- */
 
 struct smaps {
-	bool inside;		/* the mapping at hand is of the direct map */
+	unsigned long from, to; /* addresses of interest */
+	bool inside;		/* the mapping at hand is of those */
 	unsigned long huge_kib; /* so far */
 };
 
@@ -157,8 +159,7 @@ static void take_line(struct smaps *s, const char *line)
 	unsigned long from = strtoul(line, &end, 16);
 
 	if (end != line && *end == '-') {
-		s->inside = from >= (unsigned long)kmem_direct_base &&
-			    from < (unsigned long)phys_direct_end();
+		s->inside = from >= s->from && from < s->to;
 	} else if (s->inside && (starts_with(line, "AnonHugePages:") ||
 				 starts_with(line, "ShmemPmdMapped:"))) {
 		s->huge_kib += strtoul(strchr(line, ':') + 1, NULL, 10);
@@ -180,9 +181,9 @@ static size_t take_lines(struct smaps *s, char *text, size_t length)
 	return length;
 }
 
-size_t phys_hugepage_bytes(void)
+static size_t hugepage_bytes(const void *from, const void *to)
 {
-	struct smaps s = {.inside = false};
+	struct smaps s = {.from = (unsigned long)from, .to = (unsigned long)to};
 	char text[4096];
 	size_t kept = 0;
 	ssize_t n;
@@ -200,4 +201,14 @@ size_t phys_hugepage_bytes(void)
 	}
 	os_close(fd);
 	return (size_t)s.huge_kib << 10;
+}
+
+size_t phys_hugepage_bytes(void)
+{
+	return hugepage_bytes(kmem_direct_base, phys_direct_end());
+}
+
+size_t phys_hugepage_map_bytes(void)
+{
+	return hugepage_bytes(kmem_mem_map, kmem_mem_map + kmem_nr_frames);
 }

@@ -85,7 +85,7 @@ const struct kmem_option phys_options[] = {
 	 .offset = offsetof(struct phys_config, hugepages),
 	 .initial = "system",
 	 .choices = hugepages_names,
-	 .help = "huge pages behind the frames, of memory files too; system: as the system is set; "
+	 .help = "huge pages behind the frames, of memory files too, and their descriptors; system: as the system is set; "
 		 "never: small pages only; always: asked for and made: cheaper first touch, fewer "
 		 "TLB misses, more resident memory"},
 	KMEM_OPTION_END,
@@ -242,7 +242,7 @@ static int reserve_space(void)
 }
 
 /* Descriptors, and behind them a byte for each block and for each huge page. */
-static int map_descriptors(void)
+static int map_descriptors(int hugepages)
 {
 	size_t pages_bytes = kmem_nr_frames * sizeof(struct page);
 	size_t blocks = kmem_nr_frames >> PHYS_BLOCK_ORDER;
@@ -256,6 +256,8 @@ static int map_descriptors(void)
 			-ENOMEM,
 			"%zu MiB for page descriptors cannot be mapped: %s; lower memory",
 			space.map_bytes >> 20, strerror(errno));
+	if (hugepages != 0)
+		os_hugepages(space.map, space.map_bytes, hugepages == 2);
 	kmem_mem_map = (struct page *)space.map;
 	phys_memory.block_zone = (uint8_t *)(space.map + pages_bytes);
 	phys_memory.huge_done = (_Atomic uint8_t *)(phys_memory.block_zone + blocks);
@@ -353,7 +355,7 @@ static int map_memory(const struct phys_config *config)
 	}
 	err = reserve_space();
 	if (err == 0)
-		err = map_descriptors();
+		err = map_descriptors(config->hugepages);
 	for (int nid = 0; err == 0 && nid < phys_memory.nr_nodes; nid++)
 		err = map_node(&phys_memory.node[nid], config->hugepages);
 	return err != 0 ? err : bind_nodes();

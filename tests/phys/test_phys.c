@@ -391,6 +391,8 @@ static void test_room_for_the_direct_map_alone(void **state)
 	os_set_hooks(NULL);
 }
 
+static ssize_t frames_huge;
+
 /* Where the system allows it, advised memory comes in huge pages, and is reported. */
 static void test_hugepages(void **state)
 {
@@ -413,8 +415,38 @@ static void test_hugepages(void **state)
 	n = n > 0 && strstr(mode, "[never]") == NULL ? (ssize_t)phys_hugepage_bytes() : 0;
 	/* Memory may be too fragmented for any. */
 	assert_in_range(n, 0, 8 << 20);
+	frames_huge = n;
 	print_message("%zd KiB of 8192 in huge pages\n", n >> 10);
 	down();
+}
+
+/* So do the descriptors, of which 4 MiB stand for 512 MiB of frames. */
+static void test_hugepages_of_descriptors(void **state)
+{
+	static const struct {
+		const char *options;
+		size_t max;
+	} cases[] = {
+		{"memory=1G,highmem=0,hugepages=never", 0},
+		{"memory=1G,highmem=0,hugepages=always", 8 << 20},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		size_t bytes;
+
+		up(cases[i].options);
+		memset(kmem_mem_map, 0, kmem_nr_frames * sizeof(struct page));
+		bytes = phys_hugepage_map_bytes();
+		assert_in_range(bytes, 0, cases[i].max);
+		assert_int_equal(bytes % (2 << 20), 0);
+		/* What it did for the frames, the system does here. */
+		if (cases[i].max != 0 && frames_huge == 8 << 20)
+			assert_true(bytes > 0);
+		print_message("%zu KiB of 8192 in huge pages\n", bytes >> 10);
+		down();
+	}
+	assert_int_equal(phys_hugepage_map_bytes(), 0);
 }
 
 int main(void)
@@ -432,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_every_system_call_fails_once),
 		cmocka_unit_test(test_room_for_the_direct_map_alone),
 		cmocka_unit_test(test_hugepages),
+		cmocka_unit_test(test_hugepages_of_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,8 @@ KMEM_API void phys_exit(void);
  * tell. Reads /proc/self/smaps, some 100 us: not for a hot path.
  */
 KMEM_API size_t phys_hugepage_bytes(void);
+/* The same of the frames' descriptors. */
+KMEM_API size_t phys_hugepage_map_bytes(void);
 
 enum phys_hugepage_support {
 	PHYS_HUGEPAGES_NONE,	  /* the kernel has refused them (before Linux 6.1) */
