@@ -226,14 +226,18 @@ static void stamped_when_it_was_free(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2 * KMEM_ARRAY_SIZE(orders); i++) {
 		unsigned int order = orders[i / 2];
-		struct page *page, *got = NULL;
+		struct page *page, *lower, *got = NULL;
 		uint64_t before;
 
 		mm_up(variants[0]);
 		capture_bugs(true);
+		/* Not the first that the zone gives out again, which comes another way.
+		 */
+		lower = alloc_pages(GFP_KERNEL, order);
 		page = alloc_pages(GFP_KERNEL, order);
 		before = page_state(page);
 		__free_pages(page, order);
+		__free_pages(lower, order);
 		drain_all_pages();
 		atomic_store(&page->state, before);
 		__free_pages(page, order);
