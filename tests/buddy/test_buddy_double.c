@@ -109,11 +109,16 @@ static unsigned int times_handed_out(const struct page *page, unsigned int order
 	unsigned int times = 0;
 	size_t n = 0;
 
-	while ((got[n] = alloc_pages(GFP_NOWAIT | __GFP_MEMALLOC | __GFP_NOWARN,
-				     order)) != NULL) {
-		times += got[n] <= page && page < got[n] + (1u << order);
-		n++;
-	}
+	do {
+		/* By hits first, then the reserve. */
+		got[n] = alloc_pages(GFP_NOWAIT | __GFP_NOWARN, order);
+		if (got[n] == NULL)
+			got[n] = alloc_pages(GFP_NOWAIT | __GFP_MEMALLOC | __GFP_NOWARN,
+					     order);
+		times += got[n] != NULL && got[n] <= page &&
+			 page < got[n] + (1u << order);
+	} while (got[n++] != NULL);
+	n--;
 	while (n > 0)
 		__free_pages(got[--n], order);
 	return times;
