@@ -398,7 +398,7 @@ void buddy_free_bulk(unsigned int order, size_t n, struct page **pages);
 
 /*
  * Ends a block's life as allocated: true, and the caller alone owns it, marked
- * PG_pcp; false when it must be left alone (another reference, or misuse, reported).
+ * PG_freed; false when it must be left alone (another reference, or misuse, reported).
  */
 bool free_prepare(struct page *page, unsigned int order);
 /* The block was on a list, or free, but another free has it. */

@@ -20,14 +20,16 @@
  *   PG_head, count >= 1   allocated
  *   PG_pcp                freed, on a per-CPU list: the stamp of the slot that it stands
  *                         in (os/percpu_stamped.h); there is no count
- *   PG_freed, count 0     freed past the lists, or taken off one; a mark only, which
- * stays for as long as nobody else needs the page's state PG_buddy, count 0     on a free
- * list, under zone->lock none, count 0         inside some block, or free: freeing it is
- * an error With rows the lower level neither reads nor writes it. A block that a list is
- * refilled with is stamped, too: the request that takes it finds its descriptor in the
- * cache. The order and the zone that handed it out are part of the flags, so one
- * comparison checks them too: a block of another node that has got onto a list is caught
- * by the free, which goes by the frame's own place.
+ *   PG_freed, count 0     freed, and on no list: a mark only, which stays for as long
+ *                         as nobody else needs the state
+ *   PG_buddy, count 0     on a free list, under zone->lock
+ *   none, count 0         inside some block, or free: freeing it is an error
+ *
+ * With rows the lower level neither reads nor writes it. Nor does a refill: what it
+ * brings is marked in the list (PCP_FRESH), and the request that takes it makes sure
+ * that it is not in use. The order and the zone that handed it out are part of the
+ * flags, so one comparison checks them too: a block of another node that has got onto
+ * a list is caught by the free, which goes by the frame's own place.
  *
  * Locking. zone->lock only, one at a time, held for the list work of one batch.
  * The lists are per CPU and need none. Counters that the hit path would share

@@ -16,13 +16,13 @@
  * - A free that looks before another has freed the block, and stamps after it has been
  *   handed out again with the same order, is not told from one that came later; nor is
  *   it with a compare-and-swap.
- * - When a list is flushed, blocks leave the lists without all sequences having been
- *   restarted. A second free that has looked, and stands for all of the time that it
- * takes to flush a batch before it stamps, without being preempted (for the hypervisor
- * took the processor away), stamps a block of the lower level. When the block is taken
- * from there, this is noticed, either by the stamp that replaces the entry's, or by its
- *   being in use. Unless it has become part of a larger block meanwhile: this is the one
- *   case that a compare-and-swap tells, and we do not.
+ * - When a list is flushed, blocks leave the lists without a restart of all sequences.
+ *   A second free may have looked, and not stamp before a batch has been flushed, though
+ *   it keeps its CPU: its cache line is long in coming, an interrupt has come, or the
+ *   hypervisor has taken the processor away. Then it stamps a block of the lower
+ *   level. Who takes the block from there finds the stamp, or finds it in use, reports
+ *   it and drops it. Unless it has become part of a larger block: this is the one case
+ *   that a compare-and-swap tells, and we do not.
  *
  * Past the lists (there is none for the order, or no room can be made) one
  * compare-and-swap decides; where others may be putting the block on a list meanwhile,

@@ -19,8 +19,6 @@
 #define rows_enter	       model_rows_enter
 #define rows_enter_shared      model_rows_enter_shared
 #define rows_leave	       model_rows_leave
-#define rows_knock	       model_rows_knock
-#define rows_keep_open	       model_rows_keep_open
 #define rows_fork_lock	       model_rows_fork_lock
 #define rows_fork_unlock       model_rows_fork_unlock
 #define rows_gate_init	       model_rows_gate_init
