@@ -6,6 +6,14 @@
  * one: bounds its time to about a microsecond, and leaves few gaps unused. */
 #define OPEN_TRIES 32
 
+/*
+ * 64 MiB: with fewer pages in use all orders share groups. Groups of a class's own mean
+ * that up to two for each are touched in part, and what is free there is not used for the
+ * others; for a small program that is a fifth of its memory, and whole huge pages are
+ * nothing that it needs.
+ */
+#define ROWS_APART_PAGES 16384ul
+
 static enum rows_class class_of(unsigned int order)
 {
 	if (order == 0)
@@ -23,6 +31,7 @@ static void adopt(struct rows *rows, unsigned int class, unsigned int g, bool al
 struct find {
 	struct rows_request rq;
 	bool alone;
+	bool few; /* pages in use */
 	unsigned int order, type;
 	size_t wanted, got;
 	struct page **out;
@@ -36,7 +45,7 @@ static struct rows *rows_of(const struct find *f)
 /* Which of a CPU's own groups a request uses. */
 static unsigned int own_of(const struct find *f)
 {
-	return f->type * NR_ROWS_CLASSES + class_of(f->order);
+	return f->type * NR_ROWS_CLASSES + (f->few ? ROWS_PAGE : class_of(f->order));
 }
 
 /* Takes what one group has: open, or fresh, which is ours by its bit in the region. */
@@ -87,7 +96,7 @@ static void find_in_own(struct find *f)
 		take_from(f, own - 1, false);
 	else if (rows_group_free(rows, own - 1))
 		take_from_free(f, own - 1);
-	if (f->got == f->wanted)
+	if (f->got == f->wanted || f->few)
 		return;
 	/* The neighbour: its state lies in the line that is here. */
 	own = (own - 1) ^ 1;
@@ -251,7 +260,7 @@ static void take_fresh(struct find *f, unsigned int r)
 {
 	struct rows *rows = rows_of(f);
 
-	for (unsigned int pairs = 2; pairs-- > 0 && f->got < f->wanted;) {
+	for (unsigned int pairs = f->few ? 1 : 2; pairs-- > 0 && f->got < f->wanted;) {
 		uint64_t taken = ~free_groups(rows, r);
 
 		for (uint64_t free = row_starts(taken, pairs);
@@ -345,6 +354,8 @@ size_t rows_take(struct zone *zone, unsigned int kind, unsigned long mark, size_
 
 	f.alone = f.rq.visit == ROWS_ALONE;
 	f.wanted = zone_promise(zone, order, mark, n, f.alone);
+	f.few = zone->end_pfn - zone->start_pfn - zone_free_pages(zone) <
+		ROWS_APART_PAGES;
 	if (f.wanted != 0 && order >= GROUP_ORDER)
 		find_in_free(&f, take_whole);
 	else if (f.wanted != 0)

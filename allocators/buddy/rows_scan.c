@@ -199,6 +199,7 @@ static unsigned long purge_whole(const struct rows_request *rq, unsigned int g)
 			hint_clear(&region->touched, bit, false);
 			hint_clear(&region->aged, bit, false);
 			pages = GROUP_PAGES;
+			phys_discard_descriptors(rows_first_pfn(zone, g), GROUP_PAGES);
 		}
 		rows_give_back(rq, g / REGION_GROUPS, bit);
 	}

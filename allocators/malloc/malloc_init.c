@@ -59,7 +59,7 @@ const struct kmem_option kmem_malloc_options[] = {
 	{.name = "trim",
 	 .type = KMEM_OPT_UINT,
 	 .offset = offsetof(struct malloc_config, trim_ms),
-	 .initial = "1000",
+	 .initial = "250",
 	 .max = 3600000,
 	 .help = "memory not used for so many milliseconds goes back to the system; 0: only "
 		 "when asked to"},

@@ -84,9 +84,10 @@ bool span_resize(void *ptr, size_t size);
 
 /* Gives the memory of free spans back that are older than so many ms. Bytes. */
 size_t spans_decay(uint64_t max_age_ms);
-/* Empties the arrays: of all CPUs, or of those that have served nothing since the last
- * call. */
+/* Empties the arrays: all, or those that have served nothing since the last call. */
 void spans_drain(bool idle_only, uint64_t freed_ms);
+/* The same for this CPU's, as freed now. Without a system call. */
+void spans_drain_here(void);
 /* Bytes that are free and may be resident, those on arrays included. */
 size_t spans_dirty_bytes(void);
 /* Without those on arrays; no lock. */

@@ -92,14 +92,22 @@ struct span *span_carve(struct span *span, uint32_t units, size_t align)
 	return block;
 }
 
-/* A free span of at least so many units: the best of the dirty, then of the zero ones,
- * then more of the range; what is behind a block that grows last of all. */
+/* A free span of at least so many units: the best of the dirty, which what this CPU keeps
+ * on its arrays joins before memory is touched that has not been; then of the zero ones,
+ * then more of the range; what is behind a block that grows last of all. Under lock, which
+ * is dropped to empty the arrays. */
 static struct span *find_span(uint32_t units)
 {
 	struct span *span = span_find(&span_heap.dirty, units);
 	struct span *last;
 	uint32_t have = 0;
 
+	if (span == NULL) {
+		spin_unlock(&spans_lock);
+		spans_drain_here();
+		spin_lock(&spans_lock);
+		span = span_find(&span_heap.dirty, units);
+	}
 	if (span != NULL)
 		return span;
 	span = span_find(&span_heap.zero, units);

@@ -220,6 +220,17 @@ void spans_drain(bool idle_only, uint64_t freed_ms)
 	}
 }
 
+void spans_drain_here(void)
+{
+	uint32_t now = (uint32_t)malloc_now_ms();
+	unsigned int cpu = os_cpu_id();
+
+	for (unsigned int class = 0; class < SPAN_NR_CLASSES; class ++) {
+		if (spans.arrays[class].out != 0 && cpu_used(cpu))
+			drain_array(class, cpu, now);
+	}
+}
+
 size_t spans_cached_units(size_t *blocks)
 {
 	size_t units = 0;

@@ -22,18 +22,31 @@
 #include "allocators/malloc/malloc_internal.h"
 #include "allocators/slab/slab_internal.h"
 
-/* 16 MiB: below that a process is hardly smaller and soon larger again. An eighth of
+/* 4 MiB: below that a process is hardly smaller and soon larger again. An eighth of
  * the peak above: bounds the share of memory that is touched anew. */
-#define TRIM_MIN_PAGES	((unsigned long)4096)
+#define TRIM_MIN_PAGES	((unsigned long)1024)
 #define TRIM_PEAK_SHARE 8
-/* A process at rest: so few calls in an epoch that magazines did not serve, some dozens
+/* A process at rest: so few calls in a second that magazines did not serve, some dozens
  * of all calls each, and what is worth a system call then. */
 #define REST_CALLS ((uint64_t)100)
 #define REST_PAGES ((unsigned long)64)
 /* 4 MiB: what a program has to free for somebody to look whether it rests. */
 #define LOOK_PAGES ((unsigned long)1024)
+/* A CPU empties its magazines when the program uses more than ever, and has either made
+ * so many slow calls since the last time, of up to 128 objects each: fewer objects are
+ * moved then than these calls have moved; or grown by so much: a few large objects. */
+#define GROWTH_CALLS	 64u
+#define GROWTH_MIN_PAGES ((unsigned long)128)
+#define GROWTH_SHARE	 16
 /* Flushes of a thread, of up to 128 objects each, after which somebody looks at slabs. */
 #define LOOK_FLUSHES 128
+
+/* By CPU: its slow calls since then, and the pages in use from which on it does so again;
+ * 0: it has not looked yet. */
+static struct growth {
+	_Atomic uint32_t calls;
+	_Atomic unsigned long at;
+} growth[OS_MAX_CPUS];
 
 static struct kmem_spinlock lock; /* held by the one that trims, over system calls */
 static _Atomic unsigned long touched, epoch_peak;
@@ -128,7 +141,7 @@ static bool worth_trimming(bool *at_rest)
 	uint64_t calls = calls_so_far();
 	unsigned long gain = 0, threshold;
 
-	*at_rest = calls - calls_before < REST_CALLS;
+	*at_rest = (calls - calls_before) * 1000 < REST_CALLS * malloc_config.trim_ms;
 	calls_before = calls;
 	slack_before = slack;
 	/* What is used again is not there any more to be trimmed. */
@@ -204,10 +217,32 @@ static bool much_is_free(unsigned long used, bool small_free)
 	return true;
 }
 
+/* More is in use than ever since the last trim: what this CPU keeps in magazines is used
+ * before memory that has not been touched. Returns the pages in use then. */
+static KMEM_NOINLINE unsigned long program_grows(struct growth *g, unsigned long used)
+{
+	unsigned long share;
+
+	if (slab_drain_here() > 0)
+		used = used_pages();
+	share = used / GROWTH_SHARE;
+	atomic_store_explicit(&g->calls, 0, memory_order_relaxed);
+	atomic_store_explicit(
+		&g->at, used + (share > GROWTH_MIN_PAGES ? share : GROWTH_MIN_PAGES),
+		memory_order_relaxed);
+	return used;
+}
+
 void trim_tick(bool small_free, const void *caller)
 {
+	struct growth *g = &growth[os_cpu_id()];
+	uint32_t calls = atomic_load_explicit(&g->calls, memory_order_relaxed);
 	unsigned long used = used_pages_lately();
 
+	atomic_store_explicit(&g->calls, calls + 1, memory_order_relaxed);
+	if (KMEM_UNLIKELY(used > load(&touched)) &&
+	    (calls >= GROWTH_CALLS || used >= load(&g->at)))
+		used = program_grows(g, used);
 	raise_to(&epoch_peak, used);
 	raise_to(&touched, used);
 	/* Nothing to be gained: not even a look at the clock. */

@@ -58,3 +58,12 @@ int phys_discard_frames(unsigned long pfn, unsigned long nr)
 		phys_hugepages_discarded(pfn, nr);
 	return err;
 }
+
+void phys_discard_descriptors(unsigned long pfn, unsigned long nr)
+{
+	uintptr_t from = KMEM_ALIGN_UP((uintptr_t)pfn_to_page(pfn), PAGE_SIZE);
+	uintptr_t to = KMEM_ALIGN_DOWN((uintptr_t)pfn_to_page(pfn + nr), PAGE_SIZE);
+
+	if (from < to)
+		os_discard_anon((void *)from, to - from);
+}

@@ -81,6 +81,10 @@ int phys_zero_frames(unsigned long pfn, unsigned long nr);
 /* Gives the frames' memory back to the system; they read as zeroes. 0 or -errno. */
 int phys_discard_frames(unsigned long pfn, unsigned long nr);
 
+/* The same for the descriptors of free frames, as far as they fill pages: all-zero then,
+ * or, where the system refuses, as they were. Nobody may take these frames meanwhile. */
+void phys_discard_descriptors(unsigned long pfn, unsigned long nr);
+
 /* Makes every descriptor all-zero again; nobody may hold a page. */
 void phys_clear_descriptors(void);
 

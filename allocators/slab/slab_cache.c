@@ -51,6 +51,14 @@ bool slab_chain_lock_in_reclaim(void)
 	return false;
 }
 
+bool slab_chain_trylock(void)
+{
+	if (chain_is_ours || pthread_mutex_trylock(&slab_chain_mutex) != 0)
+		return false;
+	chain_is_ours = true;
+	return true;
+}
+
 void slab_chain_unlock(void)
 {
 	chain_is_ours = false;

@@ -5,6 +5,11 @@
  * the state of an array changes with every push and pop, the counters of a depot with
  * every refill and flush. Whoever has a clock calls; malloc/ does so at the end of an
  * epoch.
+ *
+ * slab_drain_here() is for who is about to use more memory than ever before: what one CPU
+ * keeps of forty caches may be as much as is missing in one of them, and an object that
+ * waits in a magazine keeps a slab from becoming free. A CPU can take from its own
+ * magazines without stopping anybody.
  */
 #include "allocators/slab/slab_internal.h"
 
@@ -86,6 +91,43 @@ size_t kmem_cache_reap_idle(void)
 		}
 		if (drained)
 			released += slab_release_free(cache);
+	}
+	slab_chain_unlock();
+	return released;
+}
+
+/* What is there now, not what others put there meanwhile. */
+static void drain_own(struct kmem_cache *cache)
+{
+	size_t left = (cache->mag.in != cache->mag.out ? 2 : 1) * (size_t)cache->limit;
+	void *objects[SLAB_BATCH_MAX];
+	size_t got;
+
+	do {
+		got = magazine_pop_batch(&cache->mag,
+					 left < SLAB_BATCH_MAX ? left : SLAB_BATCH_MAX,
+					 objects);
+		slab_lists_put(cache, got, objects);
+		left -= got;
+	} while (got > 0);
+	slab_depot_drain_one(cache, slab_depot_of_cpu(cache, os_cpu_id()),
+			     slab_lists_put);
+}
+
+size_t slab_drain_here(void)
+{
+	size_t released = 0;
+
+	if (slab_nr_nodes == 0 || !slab_chain_trylock())
+		return 0;
+	for (struct list_head *at = slab_cache_chain.prev; at != &slab_cache_chain;
+	     at = at->prev) {
+		struct kmem_cache *cache = list_entry(at, struct kmem_cache, next);
+
+		if (!cache->depots || (cache->flags & SLAB_NO_REAP))
+			continue;
+		drain_own(cache);
+		released += slab_release_free(cache);
 	}
 	slab_chain_unlock();
 	return released;

@@ -34,10 +34,13 @@
 struct slab {
 	struct list_head list; /* on one list of its node; under list_lock */
 	char *s_mem;	       /* first object (behind its left pad); constant */
-	uint16_t nid;	       /* constant */
-	uint16_t inuse;	       /* objects not on the free chain; under list_lock */
-	kmem_bufctl_t free;    /* first of the free chain; under list_lock */
-	uint16_t colour;       /* in steps of colour_off; constant */
+	uint8_t nid;	       /* constant */
+	/* Its free pages have gone back to the system, and nothing has changed since;
+	 * under list_lock. */
+	uint8_t trimmed;
+	uint16_t inuse;	    /* objects not on the free chain; under list_lock */
+	kmem_bufctl_t free; /* first of the free chain; under list_lock */
+	uint16_t colour;    /* in steps of colour_off; constant */
 	kmem_bufctl_t
 		bufctl[]; /* free: next free; else a BUFCTL state; under list_lock */
 };
@@ -104,6 +107,7 @@ extern unsigned int slab_nr_nodes; /* 0: not initialised */
 extern struct list_head slab_cache_chain;
 void slab_chain_lock(void);
 void slab_chain_unlock(void);
+bool slab_chain_trylock(void);
 /* For reclaim, which may be called with the lock held, by this thread or another: false
  * when it is not to be had within a millisecond or so. */
 bool slab_chain_lock_in_reclaim(void);
@@ -205,6 +209,13 @@ size_t slab_idle_bytes(void);
 /* Gives the pages of partly used slabs back to the system that only free objects lie on;
  * returns how many. */
 size_t slab_discard_free(void);
+
+/* --- slab_idle.c --- */
+
+/* Empties this CPU's magazines and depots of all caches into the slabs, and gives free
+ * slabs back to the page allocator; returns how many. Without a system call; it does
+ * nothing where somebody holds the chain's lock. */
+size_t slab_drain_here(void);
 
 /* --- slab_reclaim.c: free slabs go back when pages run low --- */
 void slab_reclaim_init(void);

@@ -60,7 +60,7 @@ static void mark_used(const struct kmem_cache *cache, const struct slab *slab,
 }
 
 /* Gives back what can be of one slab, under list_lock; pages. */
-static size_t discard_slab(const struct kmem_cache *cache, const struct slab *slab)
+static size_t discard_slab(const struct kmem_cache *cache, struct slab *slab)
 {
 	unsigned long nr = 1UL << cache->gfporder, run, discarded = 0;
 	unsigned long pfn = virt_to_pfn(slab->s_mem) & ~(nr - 1);
@@ -68,7 +68,8 @@ static size_t discard_slab(const struct kmem_cache *cache, const struct slab *sl
 	uint8_t used[SLAB_PAGES_MAX];
 	size_t from, to;
 
-	if ((size_t)(cache->num - slab->inuse) * cache->stride < PAGE_SIZE)
+	if (slab->trimmed ||
+	    (size_t)(cache->num - slab->inuse) * cache->stride < PAGE_SIZE)
 		return 0;
 	/* Only what the objects' area covers wholly: the descriptor may lie on either
 	 * side. */
@@ -80,11 +81,14 @@ static size_t discard_slab(const struct kmem_cache *cache, const struct slab *sl
 		return 0;
 	memset(used + from, 0, to - from);
 	mark_used(cache, slab, first, used);
+	slab->trimmed = 1;
 	for (unsigned long page = 0; page < nr; page += run) {
 		for (run = 0; page + run < nr && !used[page + run]; run++)
 			;
 		if (run != 0 && phys_discard_frames(pfn + page, run) == 0)
 			discarded += run;
+		else if (run != 0)
+			slab->trimmed = 0;
 		run += run == 0;
 	}
 	return discarded;
