@@ -47,8 +47,10 @@ typedef uint16_t kmem_bufctl_t;
 #define SLAB_DESC_MAX_BYTES ((size_t)128)
 
 /* Fewest objects worth a slab, up to SLAB_MIN_OBJECTS_ORDER: a refill should not
- * have to visit many slabs. SLUB (Linux 2.6.22) has 4 * (log2(cpus) + 1) and 3. */
-#define SLAB_MIN_OBJECTS       8u
+ * have to visit many slabs. SLUB (Linux 2.6.22) has 4 * (log2(cpus) + 1) and 3. Of small
+ * slabs more become free, and their pages serve all sizes: with 8 objects `sawtooth` has
+ * 8 % more resident. */
+#define SLAB_MIN_OBJECTS       4u
 #define SLAB_MIN_OBJECTS_ORDER 3u
 /* From this order on any waste is accepted: large blocks are hard to come by. */
 #define SLAB_BREAK_ORDER 5u

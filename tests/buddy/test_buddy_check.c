@@ -183,8 +183,10 @@ static void test_rows(void **state)
 	atomic_fetch_and(&rows->region[0].touched, ~(uint64_t)1);
 	assert_broken("not marked as touched");
 	atomic_fetch_or(&rows->region[0].touched, 1);
-	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++)
-		atomic_store(rows_current(rows, cpu, ROWS_SMALL), 0);
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
+		for (unsigned int own = 0; own < NR_OWN_GROUPS; own++)
+			atomic_store(rows_current(rows, cpu, own), 0);
+	}
 	assert_broken("neither open nor any CPU's own");
 	rows_note_open(rows, 0, false);
 	zone->below_low = !zone->below_low;

@@ -74,12 +74,13 @@ static void test_waste(void **state)
 
 	(void)state;
 	for (size_t size = 8; size <= 32768; size += 8) {
-		size_t bytes;
+		size_t bytes, waste;
 
 		assert_int_equal(slab_geometry_compute(&g, size, 0, 0, 64), 0);
 		bytes = PAGE_SIZE << g.gfporder;
-		if (g.gfporder < SLAB_BREAK_ORDER)
-			assert_true((bytes - g.num * g.stride) * 8 <= bytes);
+		waste = bytes - g.num * g.stride - (g.off_slab ? 0 : g.desc_bytes);
+		if (g.gfporder < SLAB_BREAK_ORDER && !g.off_slab)
+			assert_true(waste * 8 <= bytes);
 		if (g.gfporder < SLAB_MIN_OBJECTS_ORDER)
 			assert_true(g.num >= SLAB_MIN_OBJECTS);
 	}
@@ -100,6 +101,14 @@ static void test_known_layouts(void **state)
 	assert_int_equal(slab_geometry_compute(&g, 512, 512, 0, 64), 0);
 	assert_int_equal(g.num, 8);
 	assert_true(g.off_slab);
+	/* Two pages hold nine times 896, of which one holds four and wastes an eighth. */
+	assert_int_equal(slab_geometry_compute(&g, 896, 128, SLAB_EXACT, 0), 0);
+	assert_int_equal(g.num, 9);
+	/* Four are enough, where that wastes less than a sixteenth. */
+	assert_int_equal(slab_geometry_compute(&g, 768, 256, SLAB_EXACT, 0), 0);
+	assert_int_equal(g.num, 5);
+	assert_int_equal(slab_geometry_compute(&g, 4096, 4096, 0, 64), 0);
+	assert_int_equal(g.num, 4);
 	assert_int_equal(slab_geometry_compute(&g, 512, 512, SLAB_DESC_ON_SLAB, 64), 0);
 	assert_false(g.off_slab);
 	assert_int_equal(slab_geometry_compute(&g, KMALLOC_MAX_SIZE, 0, 0, 64), 0);

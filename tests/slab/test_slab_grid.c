@@ -154,7 +154,7 @@ static void test_first_object_beside_the_descriptor(void **state)
 
 	(void)state;
 	slab_test_start("percpu=off,classes=four,descriptors=on");
-	object = kmalloc(640, GFP_KERNEL);
+	object = kmalloc(896, GFP_KERNEL);
 	cache = cache_of(object);
 	slab = slab_of(cache, object);
 	assert_true(cache->gfporder > 0);
