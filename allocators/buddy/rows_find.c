@@ -344,10 +344,10 @@ static void find_in_parts(struct find *f)
 }
 
 /* A batch of blocks of 8 pages is a megabyte, which a program that uses little leaves
- * lying on a list: it gets no more than a sixty-fourth of what it uses at a time. */
+ * lying on a list: it gets no more than a thirty-second of what it uses at a time. */
 static size_t few_blocks(size_t n, unsigned int order, unsigned long used)
 {
-	size_t most = (ROW_PAGES + used / 64) >> order;
+	size_t most = (ROW_PAGES + used / 32) >> order;
 
 	if (n <= most || order >= GROUP_ORDER)
 		return n;
