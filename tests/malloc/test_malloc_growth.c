@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory in hand is used before memory that has never been touched. */
+#include "spans_test.h"
+
+#include "allocators/slab/slab_internal.h"
+#include <sched.h>
+
+/* What one CPU keeps is looked at: the thread stays where it is. */
+static void stay_here(void)
+{
+	cpu_set_t cpus;
+	int cpu = sched_getcpu();
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+}
+
+/* --- slabs --- */
+
+/* Bytes of free objects of at least so many bytes in magazines and depots. */
+static size_t kept_bytes(size_t least)
+{
+	struct kmem_cache *cache;
+	size_t bytes = 0;
+
+	list_for_each_entry (cache, &slab_cache_chain, next) {
+		if (cache->object_size >= least)
+			bytes += (magazine_count(&cache->mag) +
+				  slab_depot_sum(cache).objects) *
+				 cache->object_size;
+	}
+	return bytes;
+}
+
+static void use_large_sizes(void)
+{
+	for (size_t size = 16 * KIB; size <= 128 * KIB; size += 8 * KIB)
+		kmem_free(kmem_malloc(size));
+}
+
+/* A program that grows empties what its CPU keeps; one that only uses again what it had
+ * does not. */
+static void test_growth_empties_magazines(void **state)
+{
+	enum { N = 4000, SIZE = 4000 };
+	static char *p[N];
+
+	(void)state;
+	malloc_test_start("trim=0,background=off");
+	stay_here();
+	use_large_sizes();
+	assert_true(kept_bytes(16 * KIB) > 0);
+	for (int i = 0; i < N; i++)
+		p[i] = kmem_malloc(SIZE);
+	assert_int_equal(kept_bytes(16 * KIB), 0);
+
+	for (int i = 0; i < N / 2; i++)
+		kmem_free(p[i]);
+	use_large_sizes();
+	assert_true(kept_bytes(16 * KIB) > 500 * KIB);
+	for (int i = 0; i < N / 4; i++)
+		p[i] = kmem_malloc(SIZE);
+	assert_true(kept_bytes(16 * KIB) > 500 * KIB);
+
+	for (int i = 0; i < N; i++) {
+		if (i < N / 4 || i >= N / 2)
+			kmem_free(p[i]);
+	}
+	malloc_test_stop();
+}
+
+/* --- spans --- */
+
+/* Four neighbours on an array make room for a block of another class. */
+static void test_spans_leave_arrays(void **state)
+{
+	char *p[4], *large;
+	uint32_t top;
+
+	(void)state;
+	malloc_test_start("trim=0,background=off");
+	stay_here();
+	for (int i = 0; i < 4; i++)
+		p[i] = kmem_malloc(512 * KIB);
+	for (int i = 0; i < 4; i++)
+		kmem_free(p[i]);
+	assert_int_equal(percpu_count(&spans.arrays[span_class(512 * KIB)]), 4);
+	top = span_heap.top;
+	large = kmem_malloc(2 * MIB);
+	assert_ptr_equal(large, p[0]);
+	assert_int_equal(span_heap.top, top);
+	assert_int_equal(percpu_count(&spans.arrays[span_class(512 * KIB)]), 0);
+	kmem_free(large);
+	malloc_test_stop();
+}
+
+/* What is freed beside an old, larger span does not make that young. */
+static void test_joined_spans_keep_their_age(void **state)
+{
+	char *old, *young, *guard;
+	uint64_t now;
+
+	(void)state;
+	malloc_test_start("trim=0,background=off");
+	old = kmem_malloc(8 * MIB);
+	young = kmem_malloc(200 * KIB);
+	guard = kmem_malloc(200 * KIB);
+	assert_true(young > old && guard > young);
+	now = malloc_now_ms();
+	kmem_free(old);
+	span_of(old)->freed_ms = (uint32_t)now - 5000;
+	kmem_free(young);
+	spans_drain(false, now);
+	assert_int_equal(span_of(old)->units,
+			 (uint32_t)((young - old) >> SPAN_UNIT_SHIFT) +
+				 span_class_units(span_class(200 * KIB)));
+	assert_true(spans_decay(4000) >= 8 * MIB);
+	kmem_free(guard);
+	malloc_test_stop();
+}
+
+/* Of a CPU that works, the arrays that have served nothing are emptied. */
+static void test_idle_classes(void **state)
+{
+	const struct percpu_stacks *idle, *busy;
+
+	(void)state;
+	malloc_test_start("trim=0,background=off");
+	stay_here();
+	idle = &spans.arrays[span_class(200 * KIB)];
+	busy = &spans.arrays[span_class(400 * KIB)];
+	/* New blocks first, then those on the arrays. */
+	for (int i = 0; i < 3; i++) {
+		kmem_free(kmem_malloc(200 * KIB));
+		kmem_free(kmem_malloc(400 * KIB));
+	}
+	spans_drain(true, 0);
+	assert_int_equal(percpu_count(idle), 1);
+	assert_int_equal(percpu_count(busy), 1);
+	kmem_free(kmem_malloc(400 * KIB));
+	spans_drain(true, 0);
+	assert_int_equal(percpu_count(idle), 0);
+	assert_int_equal(percpu_count(busy), 1);
+	malloc_test_stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_growth_empties_magazines),
+		cmocka_unit_test(test_spans_leave_arrays),
+		cmocka_unit_test(test_joined_spans_keep_their_age),
+		cmocka_unit_test(test_idle_classes),
+	};
+
+	return cmocka_run_group_tests_name("malloc_growth", tests, NULL, NULL);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Giving back what lies unused: a CPU's own magazines, empty slabs, pages inside slabs.
+ */
+#include "slab_test.h"
+
+#include <sched.h>
+
+enum { N = 2000 };
+static void *objects[N];
+
+/* What one CPU keeps is looked at: the thread stays where it is. */
+static void stay_here(void)
+{
+	cpu_set_t cpus;
+	int cpu = sched_getcpu();
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+}
+
+static struct kmem_cache *cache_used_once(const char *name, size_t size)
+{
+	struct kmem_cache *cache = kmem_cache_create(name, size, 0, 0, NULL, NULL);
+
+	assert_non_null(cache);
+	for (int i = 0; i < N; i++)
+		assert_non_null(objects[i] = kmem_cache_alloc(cache, GFP_KERNEL));
+	for (int i = 0; i < N; i++)
+		kmem_cache_free(cache, objects[i]);
+	return cache;
+}
+
+static size_t kept(struct kmem_cache *cache)
+{
+	return magazine_count(&cache->mag) + slab_depot_sum(cache).objects;
+}
+
+/* One magazine and two, and depots: all empty, and no slab is left. */
+static void test_drains_here(void **state)
+{
+	struct kmem_cache *small, *large;
+
+	(void)state;
+	slab_test_start("");
+	stay_here();
+	small = cache_used_once("small", 64);
+	large = cache_used_once("large", 1024);
+	assert_true(kept(small) > 0 && kept(large) > 0);
+	assert_true(slab_drain_here() > 0);
+	assert_int_equal(kept(small), 0);
+	assert_int_equal(kept(large), 0);
+	assert_int_equal(slab_test_info("small").num_slabs, 0);
+	assert_int_equal(slab_test_info("large").num_slabs, 0);
+	assert_int_equal(slab_drain_here(), 0);
+	slab_test_stop();
+}
+
+/* What is live stays, and so do caches that are not to be reaped. */
+static void test_drains_no_more(void **state)
+{
+	struct kmem_cache *cache, *no_reap;
+	void *live, *other;
+
+	(void)state;
+	slab_test_start("");
+	stay_here();
+	cache = cache_used_once("cache", 200);
+	no_reap = kmem_cache_create("no_reap", 200, 0, SLAB_NO_REAP, NULL, NULL);
+	other = kmem_cache_alloc(no_reap, GFP_KERNEL);
+	kmem_cache_free(no_reap, other);
+	live = kmem_cache_alloc(cache, GFP_KERNEL);
+	memset(live, 7, 200);
+	slab_drain_here();
+	assert_int_equal(slab_test_info("cache").num_slabs, 1);
+	assert_int_equal(kept(cache), 0);
+	assert_true(kept(no_reap) > 0);
+	assert_int_equal(((char *)live)[199], 7);
+	kmem_cache_free(cache, live);
+	slab_test_stop();
+}
+
+/* Somebody is at the list of caches: nobody waits for that. */
+static void test_does_not_wait(void **state)
+{
+	struct kmem_cache *cache;
+	size_t before;
+
+	(void)state;
+	slab_test_start("");
+	stay_here();
+	cache = cache_used_once("cache", 200);
+	before = kept(cache);
+	slab_chain_lock();
+	assert_int_equal(slab_drain_here(), 0);
+	slab_chain_unlock();
+	assert_int_equal(kept(cache), before);
+	assert_true(slab_drain_here() > 0);
+	slab_test_stop();
+}
+
+/* A few batches of large objects would be megabytes. */
+static void test_free_slabs_in_bytes(void **state)
+{
+	struct kmem_cache *cache;
+	void *p[64];
+
+	(void)state;
+	slab_test_start("depot=off,limit=8");
+	cache = kmem_cache_create("large", 80000, 0, 0, NULL, NULL);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(p); i++)
+		assert_non_null(p[i] = kmem_cache_alloc(cache, GFP_KERNEL));
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(p); i++)
+		kmem_cache_free(cache, p[i]);
+	assert_true(cache->node[0].nr_free_slabs * cache->num * cache->stride <=
+		    ((size_t)128 << 10) + (size_t)cache->num * cache->stride);
+	slab_test_stop();
+}
+
+/* Pages inside of slabs go back once, and again when something has changed. */
+static void test_discards_once(void **state)
+{
+	struct kmem_cache *cache;
+	size_t pages;
+
+	(void)state;
+	slab_test_start("percpu=off,descriptors=on");
+	cache = kmem_cache_create("pages", 3000, 0, 0, NULL, NULL);
+	assert_true(cache->gfporder > 0);
+	for (int i = 0; i < N; i++)
+		assert_non_null(objects[i] = kmem_cache_alloc(cache, GFP_KERNEL));
+	/* One object of each slab stays. */
+	for (int i = 0; i < N; i++) {
+		if (slab_index(cache, slab_of(cache, objects[i]), objects[i]) != 0) {
+			kmem_cache_free(cache, objects[i]);
+			objects[i] = NULL;
+		}
+	}
+	pages = slab_discard_free();
+	assert_true(pages > N / 4);
+	assert_int_equal(slab_discard_free(), 0);
+	for (int i = 0; i < N / 2; i++) {
+		if (!objects[i])
+			assert_non_null(objects[i] = kmem_cache_alloc(cache, GFP_KERNEL));
+		memset(objects[i], i, 3000);
+	}
+	for (int i = 0; i < N / 2; i++) {
+		assert_int_equal(((unsigned char *)objects[i])[2999], i & 0xff);
+		if (slab_index(cache, slab_of(cache, objects[i]), objects[i]) != 0) {
+			kmem_cache_free(cache, objects[i]);
+			objects[i] = NULL;
+		}
+	}
+	assert_in_range(slab_discard_free(), 1, pages);
+	for (int i = 0; i < N; i++) {
+		if (objects[i])
+			kmem_cache_free(cache, objects[i]);
+	}
+	slab_test_stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drains_here),
+		cmocka_unit_test(test_drains_no_more),
+		cmocka_unit_test(test_does_not_wait),
+		cmocka_unit_test(test_free_slabs_in_bytes),
+		cmocka_unit_test(test_discards_once),
+	};
+
+	return cmocka_run_group_tests_name("slab_idle", tests, NULL, NULL);
+}
