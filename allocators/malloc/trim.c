@@ -38,6 +38,8 @@
 #define GROWTH_CALLS	 64u
 #define GROWTH_MIN_PAGES ((unsigned long)128)
 #define GROWTH_SHARE	 16
+/* Large blocks that are that share of trim_ms old go back then. */
+#define GROWTH_AGE_SHARE 5
 /* Flushes of a thread, of up to 128 objects each, after which somebody looks at slabs. */
 #define LOOK_FLUSHES 128
 
@@ -225,6 +227,8 @@ static KMEM_NOINLINE unsigned long program_grows(struct growth *g, unsigned long
 
 	if (slab_drain_here() > 0)
 		used = used_pages();
+	if (malloc_config.trim_ms != 0)
+		spans_decay(malloc_config.trim_ms / GROWTH_AGE_SHARE);
 	share = used / GROWTH_SHARE;
 	atomic_store_explicit(&g->calls, 0, memory_order_relaxed);
 	atomic_store_explicit(

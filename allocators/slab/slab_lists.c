@@ -189,7 +189,6 @@ static size_t slab_take(struct kmem_cache *cache, struct slab *slab, size_t n, v
 		got++;
 	}
 	slab->inuse = (uint16_t)(slab->inuse + got);
-	slab->trimmed = 0;
 	return got;
 }
 

@@ -70,6 +70,31 @@ static void test_growth_empties_magazines(void **state)
 	malloc_test_stop();
 }
 
+/* When it grows, large blocks that have been free for some time go back to the system. */
+static void test_growth_purges_spans(void **state)
+{
+	enum { N = 2000, SIZE = 4000 };
+	static char *p[N];
+	char *old;
+
+	(void)state;
+	malloc_test_start("trim=3600000,background=off");
+	stay_here();
+	old = kmem_malloc(8 * MIB);
+	memset(old, 1, 8 * MIB);
+	kmem_free(old);
+	for (int i = 0; i < N / 2; i++)
+		p[i] = kmem_malloc(SIZE);
+	assert_int_equal(span_heap.dirty.spans, 1);
+	span_of(old)->freed_ms = (uint32_t)malloc_now_ms() - 3600000 / 4;
+	for (int i = N / 2; i < N; i++)
+		p[i] = kmem_malloc(SIZE);
+	assert_int_equal(span_heap.dirty.spans, 0);
+	for (int i = 0; i < N; i++)
+		kmem_free(p[i]);
+	malloc_test_stop();
+}
+
 /* --- spans --- */
 
 /* Four neighbours on an array make room for a block of another class. */
@@ -95,29 +120,32 @@ static void test_spans_leave_arrays(void **state)
 	malloc_test_stop();
 }
 
-/* What is freed beside an old, larger span does not make that young. */
+/* What is freed beside an old, larger span does not make that young, on whichever side.
+ */
 static void test_joined_spans_keep_their_age(void **state)
 {
-	char *old, *young, *guard;
+	char *old, *young[2], *guard;
 	uint64_t now;
 
 	(void)state;
-	malloc_test_start("trim=0,background=off");
-	old = kmem_malloc(8 * MIB);
-	young = kmem_malloc(200 * KIB);
-	guard = kmem_malloc(200 * KIB);
-	assert_true(young > old && guard > young);
-	now = malloc_now_ms();
-	kmem_free(old);
-	span_of(old)->freed_ms = (uint32_t)now - 5000;
-	kmem_free(young);
-	spans_drain(false, now);
-	assert_int_equal(span_of(old)->units,
-			 (uint32_t)((young - old) >> SPAN_UNIT_SHIFT) +
-				 span_class_units(span_class(200 * KIB)));
-	assert_true(spans_decay(4000) >= 8 * MIB);
-	kmem_free(guard);
-	malloc_test_stop();
+	for (int side = 0; side < 2; side++) {
+		malloc_test_start("trim=0,background=off");
+		young[0] = kmem_malloc(200 * KIB);
+		old = kmem_malloc(8 * MIB);
+		young[1] = kmem_malloc(200 * KIB);
+		guard = kmem_malloc(200 * KIB);
+		assert_true(young[0] < old && old < young[1] && young[1] < guard);
+		now = malloc_now_ms();
+		kmem_free(old);
+		span_of(old)->freed_ms = (uint32_t)now - 5000;
+		kmem_free(young[side]);
+		spans_drain(false, now);
+		assert_int_equal(span_heap.dirty.spans, 1);
+		assert_true(spans_decay(4000) >= 8 * MIB);
+		kmem_free(young[1 - side]);
+		kmem_free(guard);
+		malloc_test_stop();
+	}
 }
 
 /* Of a CPU that works, the arrays that have served nothing are emptied. */
@@ -149,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth_empties_magazines),
+		cmocka_unit_test(test_growth_purges_spans),
 		cmocka_unit_test(test_spans_leave_arrays),
 		cmocka_unit_test(test_joined_spans_keep_their_age),
 		cmocka_unit_test(test_idle_classes),
