@@ -14,6 +14,11 @@
  * therefore never pays for it, and one that has freed for good pays once. In an epoch
  * in which next to nothing was called, everything is given back, per-CPU arrays first.
  *
+ * A program that grows cannot wait for the end of an epoch: when more pages are in use
+ * than ever, the CPU that sees it empties its own magazines, whose objects may be what is
+ * missing or all that keeps a slab from being free, and large blocks that have been free
+ * for some time go back. One that uses again what it had pays nothing.
+ *
  * Somebody has to look: the background thread (background.c), which is started when
  * much is free; without it, calls that take the slow path, which is once in some
  * dozens of calls.
