@@ -35,8 +35,8 @@ struct slab {
 	struct list_head list; /* on one list of its node; under list_lock */
 	char *s_mem;	       /* first object (behind its left pad); constant */
 	uint8_t nid;	       /* constant */
-	/* Its free pages have gone back to the system, and no object has been freed since;
-	 * under list_lock. */
+	/* Its free pages have gone back to the system, and no object has been freed
+	 * since; under list_lock. */
 	uint8_t trimmed;
 	uint16_t inuse;	    /* objects not on the free chain; under list_lock */
 	kmem_bufctl_t free; /* first of the free chain; under list_lock */
