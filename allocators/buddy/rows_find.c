@@ -349,7 +349,7 @@ static size_t few_blocks(size_t n, unsigned int order, unsigned long used)
 {
 	size_t most = (ROW_PAGES + used / 32) >> order;
 
-	if (n <= most || order >= GROUP_ORDER)
+	if (n <= most || order == 0 || order >= GROUP_ORDER)
 		return n;
 	return most > 0 ? most : 1;
 }

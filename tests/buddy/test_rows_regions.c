@@ -164,6 +164,8 @@ static void half_freed(void **state)
 	assert_false(is_open(b[0]));
 	check();
 	/* For a request that has no group of its own. */
+	atomic_store(rows_current(&pfn_zone(page_to_pfn(a[0]))->rows, cpus[1], ROWS_PAGE),
+		     0);
 	assert_int_equal(take_on(cpus[1], 3, 1, one), 1);
 	assert_in_range(one[0] - a[0], 256, 511);
 	free_on(cpus[0], 3, one[0]);
