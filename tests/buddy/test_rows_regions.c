@@ -178,7 +178,7 @@ static void half_freed(void **state)
  * lower one. */
 static void open_groups_of_the_own_region_first(void **state)
 {
-	struct page *blocks[2][4], *one[1];
+	struct page *blocks[2][4], *one[1], *huge[40];
 
 	(void)state;
 	if (nr_cpus < 2)
@@ -186,6 +186,9 @@ static void open_groups_of_the_own_region_first(void **state)
 	rows_gate_patience_max = 1;
 	for (int others = 0; others < 2; others++) {
 		mm_up("memory=512M," OPTIONS);
+		/* With so much in use orders do not share a CPU's own group. */
+		assert_int_equal(take_on(cpus[0], 9, KMEM_ARRAY_SIZE(huge), huge),
+				 KMEM_ARRAY_SIZE(huge));
 		for (int c = 0; c < 2; c++)
 			assert_int_equal(take_on(cpus[c], 8, 4, blocks[c]), 4);
 		for (int c = 0; c < 2; c++) {
@@ -203,6 +206,8 @@ static void open_groups_of_the_own_region_first(void **state)
 			free_on(cpus[c], 8, blocks[c][0]);
 			free_on(cpus[c], 8, blocks[c][2]);
 		}
+		for (size_t i = 0; i < KMEM_ARRAY_SIZE(huge); i++)
+			free_on(cpus[0], 9, huge[i]);
 		mm_down();
 	}
 }
