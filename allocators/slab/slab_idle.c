@@ -99,7 +99,8 @@ size_t kmem_cache_reap_idle(void)
 /* What is there now, not what others put there meanwhile. */
 static void drain_own(struct kmem_cache *cache)
 {
-	size_t left = (cache->mag.in != cache->mag.out ? 2 : 1) * (size_t)cache->limit;
+	size_t left = (cache->mag.in != cache->mag.out ? 2 : 1) *
+		      (size_t)cache->limit_max;
 	void *objects[SLAB_BATCH_MAX];
 	size_t got;
 
