@@ -86,7 +86,7 @@ bool span_resize(void *ptr, size_t size);
 size_t spans_decay(uint64_t max_age_ms);
 /* Empties the arrays: all, or those that have served nothing since the last call. */
 void spans_drain(bool idle_only, uint64_t freed_ms);
-/* The same for this CPU's, as freed now. Without a system call. */
+/* All of this CPU's, as freed now. */
 void spans_drain_here(void);
 /* Bytes that are free and may be resident, those on arrays included. */
 size_t spans_dirty_bytes(void);

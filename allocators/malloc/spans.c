@@ -94,8 +94,8 @@ struct span *span_carve(struct span *span, uint32_t units, size_t align)
 
 /* A free span of at least so many units: the best of the dirty, which what this CPU keeps
  * on its arrays joins before memory is touched that has not been; then of the zero ones,
- * then more of the range; what is behind a block that grows last of all. Under lock, which
- * is dropped to empty the arrays. */
+ * then more of the range; what is behind a block that grows last of all. Under lock,
+ * which is dropped to empty the arrays. */
 static struct span *find_span(uint32_t units)
 {
 	struct span *span = span_find(&span_heap.dirty, units);

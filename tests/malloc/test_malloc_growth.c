@@ -110,12 +110,12 @@ static void test_spans_leave_arrays(void **state)
 		p[i] = kmem_malloc(512 * KIB);
 	for (int i = 0; i < 4; i++)
 		kmem_free(p[i]);
-	assert_int_equal(percpu_count(&spans.arrays[span_class(512 * KIB)]), 4);
+	assert_int_equal(magazine_count(&spans.arrays[span_class(512 * KIB)]), 4);
 	top = span_heap.top;
 	large = kmem_malloc(2 * MIB);
 	assert_ptr_equal(large, p[0]);
 	assert_int_equal(span_heap.top, top);
-	assert_int_equal(percpu_count(&spans.arrays[span_class(512 * KIB)]), 0);
+	assert_int_equal(magazine_count(&spans.arrays[span_class(512 * KIB)]), 0);
 	kmem_free(large);
 	malloc_test_stop();
 }
@@ -151,7 +151,7 @@ static void test_joined_spans_keep_their_age(void **state)
 /* Of a CPU that works, the arrays that have served nothing are emptied. */
 static void test_idle_classes(void **state)
 {
-	const struct percpu_stacks *idle, *busy;
+	const struct magazines *idle, *busy;
 
 	(void)state;
 	malloc_test_start("trim=0,background=off");
@@ -164,12 +164,12 @@ static void test_idle_classes(void **state)
 		kmem_free(kmem_malloc(400 * KIB));
 	}
 	spans_drain(true, 0);
-	assert_int_equal(percpu_count(idle), 1);
-	assert_int_equal(percpu_count(busy), 1);
+	assert_int_equal(magazine_count(idle), 1);
+	assert_int_equal(magazine_count(busy), 1);
 	kmem_free(kmem_malloc(400 * KIB));
 	spans_drain(true, 0);
-	assert_int_equal(percpu_count(idle), 0);
-	assert_int_equal(percpu_count(busy), 1);
+	assert_int_equal(magazine_count(idle), 0);
+	assert_int_equal(magazine_count(busy), 1);
 	malloc_test_stop();
 }
 
