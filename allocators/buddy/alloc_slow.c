@@ -86,7 +86,7 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 			       enum mark which)
 {
 	unsigned long mark = zone_mark(zone, rq->gfp, which);
-	struct page *page = NULL;
+	struct page *page;
 
 	if (which != MARK_NONE && zone_free_pages(zone) <= mark + (1UL << rq->order))
 		return NULL;
@@ -101,10 +101,10 @@ static struct page *zone_alloc(struct zone *zone, const struct request *rq,
 		}
 	}
 	/* No list; or what a refill brought was gone before we could take it. */
-	if (take_unused(zone, rq->kind, mark, 1, &page) != 0) {
-		count_served(zone, rq->nid, 1UL << rq->order);
-		prep_new_block(zone, page, rq->order);
-	}
+	if (take_unused(zone, rq->kind, mark, 1, &page) == 0)
+		return NULL; /* page may be one that is in use */
+	count_served(zone, rq->nid, 1UL << rq->order);
+	prep_new_block(zone, page, rq->order);
 	return page;
 }
 
@@ -150,6 +150,11 @@ static void wake_reclaimers(const struct request *rq)
  */
 static void drain_zonelist(const struct request *rq)
 {
+	static __thread bool draining;
+
+	if (draining) /* the handler of a report allocates in the midst of this */
+		return;
+	draining = true;
 	spin_lock(&buddy_drain_lock);
 	for (struct zone *const *z = rq->zonelist->zones; *z != NULL; z++) {
 		if (!zone_allowed(*z, rq))
@@ -159,6 +164,7 @@ static void drain_zonelist(const struct request *rq)
 		zone_call_in_credits(*z);
 	}
 	spin_unlock(&buddy_drain_lock);
+	draining = false;
 }
 
 static void wait_a_little(void)

@@ -229,8 +229,9 @@ struct drain {
 	struct zone *zone;
 	unsigned int order;
 	unsigned long pages;
-	size_t n;
+	size_t n, nr_stale;
 	struct page *blocks[64];
+	struct page *stale[64]; /* another free has them */
 };
 
 static void drain_push_out(struct drain *d)
@@ -240,14 +241,28 @@ static void drain_push_out(struct drain *d)
 	d->n = 0;
 }
 
+static KMEM_COLD void drain_report(struct drain *d)
+{
+	for (size_t i = 0; i < d->nr_stale; i++)
+		report_stale(d->stale[i], d->order);
+	d->nr_stale = 0;
+}
+
 static void drain_entry(void *entry, void *const *slot, void *arg)
 {
+	struct page *page = pcp_block(entry);
 	struct drain *d = arg;
 
-	d->blocks[d->n] = entry;
-	if (take_off(d->zone, d->order, 1, d->blocks + d->n, slot) == 0)
+	if (KMEM_UNLIKELY(
+		    !pcp_entry_valid(entry, slot, zone_allocated(d->zone, d->order)))) {
+		/* Told when the lists go on: the handler may look at them. */
+		if (d->nr_stale == KMEM_ARRAY_SIZE(d->stale))
+			drain_report(d);
+		d->stale[d->nr_stale++] = page;
 		return;
-	d->n++;
+	}
+	atomic_store_explicit(&page->state, freed_state(d->order), memory_order_relaxed);
+	d->blocks[d->n++] = page;
 	d->pages += 1UL << d->order;
 	if (d->n == KMEM_ARRAY_SIZE(d->blocks))
 		drain_push_out(d);
@@ -266,6 +281,7 @@ unsigned long pcp_drain_zone(struct zone *zone)
 			continue;
 		percpu_drain_slots(&zone->pcp[kind], drain_entry, &d);
 		drain_push_out(&d);
+		drain_report(&d);
 		pages += d.pages;
 	}
 	if (pages != 0)

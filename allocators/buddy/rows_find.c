@@ -94,8 +94,9 @@ static void find_in_own(struct find *f)
 		return;
 	if (rows_group_state(rows, own - 1) != 0)
 		take_from(f, own - 1, false);
-	else if (rows_group_free(rows, own - 1))
-		take_from_free(f, own - 1);
+	else if (rows_group_free(rows, own - 1) && take_from_free(f, own - 1))
+		/* Another thread of this CPU may have left the group meanwhile. */
+		adopt(rows, class, own - 1, f->alone);
 	if (f->got == f->wanted || f->few)
 		return;
 	/* The neighbour: its state lies in the line that is here. */
@@ -322,8 +323,8 @@ static KMEM_COLD void find_anywhere(struct find *f)
 	for (unsigned int g = 0; g < rows->nr_groups && f->got < f->wanted; g++) {
 		if (rows_has_room(rows_group_state(rows, g)))
 			take_from(f, g, false);
-		else if (rows_group_free(rows, g))
-			take_from_free(f, g);
+		else if (rows_group_free(rows, g) && take_from_free(f, g))
+			rows_note_open(rows, g, f->alone); /* nobody's own */
 	}
 }
 

@@ -293,7 +293,7 @@ static void *move_block(void *ptr, size_t usable, size_t size)
 	return p;
 }
 
-void *kmem_realloc(void *ptr, size_t size)
+static void *resize(void *ptr, size_t size)
 {
 	size_t usable;
 	void *p;
@@ -316,14 +316,24 @@ void *kmem_realloc(void *ptr, size_t size)
 			return ptr;
 	} else if (is_mapping(ptr)) {
 		if (size > KMALLOC_MAX_SIZE && size <= PTRDIFF_MAX) {
-			int saved_errno = errno;
-
 			p = large_resize(ptr, size);
-			errno = p != NULL ? saved_errno : ENOMEM;
+			if (p == NULL)
+				errno = ENOMEM;
 			return p;
 		}
 	} else if (fits_in_place(usable, size)) {
 		return ptr;
 	}
 	return move_block(ptr, usable, size);
+}
+
+/* On the way calls may fail that others make good. */
+void *kmem_realloc(void *ptr, size_t size)
+{
+	int saved_errno = errno;
+	void *p = resize(ptr, size);
+
+	if (p != NULL)
+		errno = saved_errno;
+	return p;
 }

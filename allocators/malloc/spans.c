@@ -221,11 +221,16 @@ static struct span *find_stale(uint32_t now, uint32_t units)
  * lock. */
 static bool take_back(struct span *span, void *mark)
 {
+	void *seen = SPAN_MARK_SEEN;
+	bool entry = mark > SPAN_MARK_LOCKED;
+
 	if (span_state(span) != SPAN_LIVE)
 		return false;
 	/* First the state: see spans_arrays.c. */
 	span_set_state(span, SPAN_HELD);
-	if (atomic_compare_exchange_strong(&span->mark, &mark, SPAN_MARK_NONE))
+	/* Somebody may have looked at the entry meanwhile: spans_arrays.c. */
+	if (atomic_compare_exchange_strong(&span->mark, &mark, SPAN_MARK_NONE) ||
+	    (entry && atomic_compare_exchange_strong(&span->mark, &seen, SPAN_MARK_NONE)))
 		return true;
 	span_set_state(span, SPAN_LIVE);
 	return false;
@@ -244,7 +249,7 @@ bool span_release(struct span *span, void *mark, uint32_t freed_ms)
 	span_heap.out_units -= span->units;
 	if ((span_bins_units(&span_heap.dirty) + span->units) << SPAN_UNIT_SHIFT >
 	    malloc_config.large_cache_bytes) {
-		purge = find_stale(freed_ms, span->units);
+		purge = find_stale((uint32_t)malloc_now_ms(), span->units);
 		if (purge != NULL)
 			span_unlink(purge);
 		else

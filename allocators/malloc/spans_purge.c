@@ -26,12 +26,14 @@ bool span_purge(struct span *span)
 }
 
 /* Takes spans that were freed so long ago; returns how many. */
-static size_t take_old(uint32_t now, uint64_t max_age_ms, struct span **out)
+static size_t take_old(uint64_t max_age_ms, struct span **out)
 {
 	struct span_bins *bins = &span_heap.dirty;
 	size_t n = 0;
+	uint32_t now;
 
 	spin_lock(&spans_lock);
+	now = (uint32_t)malloc_now_ms(); /* none is freed later */
 	for (unsigned int bin = 0; bin < SPAN_NR_BINS && n < PURGE_BATCH; bin++) {
 		uint32_t next;
 
@@ -52,13 +54,12 @@ static size_t take_old(uint32_t now, uint64_t max_age_ms, struct span **out)
 
 size_t spans_decay(uint64_t max_age_ms)
 {
-	uint32_t now = (uint32_t)malloc_now_ms();
 	struct span *old[PURGE_BATCH];
 	size_t n, bytes = 0;
 	bool refused = false;
 
 	do {
-		n = take_old(now, max_age_ms, old);
+		n = take_old(max_age_ms, old);
 		for (size_t i = 0; i < n; i++) {
 			bytes += (size_t)old[i]->units << SPAN_UNIT_SHIFT;
 			refused |= !span_purge(old[i]);

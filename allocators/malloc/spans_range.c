@@ -118,6 +118,7 @@ void spans_exit(void)
 		os_unmap(spans.base, bytes);
 	spans.map = NULL;
 	spans.base = NULL;
+	memset(span_id_by_units, 0, sizeof(span_id_by_units));
 	span_heap = (struct span_heap){.top = 0};
 	nr_units = 0;
 	memset(usable, 0, sizeof(usable));

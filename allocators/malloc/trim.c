@@ -39,7 +39,8 @@
 #define LOOK_PAGES ((unsigned long)1024)
 /* A CPU empties its magazines when the program uses more than ever, and has either made
  * so many slow calls since the last time, of up to 128 objects each: fewer objects are
- * moved then than these calls have moved; or grown by so much: a few large objects. */
+ * moved then than these calls have moved, as magazines that have grown are left out; or
+ * grown by so much since it has emptied these, too. */
 #define GROWTH_CALLS	 64u
 #define GROWTH_MIN_PAGES ((unsigned long)128)
 #define GROWTH_SHARE	 16
@@ -228,17 +229,21 @@ static bool much_is_free(unsigned long used, bool small_free)
  * before memory that has not been touched. Returns the pages in use then. */
 static KMEM_NOINLINE unsigned long program_grows(struct growth *g, unsigned long used)
 {
-	unsigned long share;
+	bool much = used >= load(&g->at);
 
-	if (slab_drain_here() > 0)
+	if (slab_drain_here(much) > 0)
 		used = used_pages();
 	if (malloc_config.trim_ms != 0)
 		spans_decay(malloc_config.trim_ms / GROWTH_AGE_SHARE);
-	share = used / GROWTH_SHARE;
 	atomic_store_explicit(&g->calls, 0, memory_order_relaxed);
-	atomic_store_explicit(
-		&g->at, used + (share > GROWTH_MIN_PAGES ? share : GROWTH_MIN_PAGES),
-		memory_order_relaxed);
+	if (much) {
+		unsigned long share = used / GROWTH_SHARE;
+
+		atomic_store_explicit(
+			&g->at,
+			used + (share > GROWTH_MIN_PAGES ? share : GROWTH_MIN_PAGES),
+			memory_order_relaxed);
+	}
 	return used;
 }
 

@@ -29,6 +29,9 @@
 	"6:\n\t"                             \
 	"leaq 3b(%%rip), %%rax\n\t"
 
+/* gcc 12 at -O1 loses what is assigned on an edge of an asm goto with outputs. */
+#define RSEQ_EDGE __asm__ __volatile__("")
+
 #define RSEQ_ABORT                                \
 	".pushsection __rseq_failure, \"ax\"\n\t" \
 	".byte 0x0f, 0xb9, 0x3d\n\t"              \
@@ -214,6 +217,7 @@ static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
 		__builtin_unreachable(); /* callers need no second test */
 	return p;
 miss:
+	RSEQ_EDGE;
 	return NULL;
 }
 
@@ -348,6 +352,7 @@ static KMEM_ALWAYS_INLINE void *rseq_magazine_pop(ptrdiff_t rs, const void *tabl
 		__builtin_unreachable(); /* callers need no second test */
 	return object;
 miss:
+	RSEQ_EDGE;
 	return NULL;
 }
 
@@ -394,6 +399,7 @@ static KMEM_ALWAYS_INLINE void *rseq_magazine_pop_slot(ptrdiff_t rs, const void 
 	*slot = at;
 	return object;
 miss:
+	RSEQ_EDGE;
 	return NULL;
 }
 

@@ -72,7 +72,9 @@ size_t kmem_cache_reap_idle(void)
 	struct kmem_cache *cache;
 	size_t released = 0;
 
-	slab_chain_lock();
+	/* A destructor may have come here while its cache is being drained. */
+	if (!slab_chain_trylock())
+		return 0;
 	/* As kmem_cache_reap(): the descriptors of others' slabs lie in caches made
 	 * earlier.
 	 */
@@ -111,11 +113,13 @@ static void drain_own(struct kmem_cache *cache)
 		slab_lists_put(cache, got, objects);
 		left -= got;
 	} while (got > 0);
+	/* What is forgotten about its limit must not stand in its slots. */
+	magazine_set_empty(&cache->mag, os_cpu_id(), cache->limit);
 	slab_depot_drain_one(cache, slab_depot_of_cpu(cache, os_cpu_id()),
 			     slab_lists_put);
 }
 
-size_t slab_drain_here(void)
+size_t slab_drain_here(bool grown)
 {
 	size_t released = 0;
 
@@ -126,6 +130,11 @@ size_t slab_drain_here(void)
 		struct kmem_cache *cache = list_entry(at, struct kmem_cache, next);
 
 		if (!cache->depots || (cache->flags & SLAB_NO_REAP))
+			continue;
+		/* They are in use, and would have to grow again. */
+		if (!grown &&
+		    slab_magazine_limit(cache, slab_depot_of_cpu(cache, os_cpu_id())) >
+			    cache->limit)
 			continue;
 		drain_own(cache);
 		released += slab_release_free(cache);

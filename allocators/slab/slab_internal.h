@@ -213,9 +213,10 @@ size_t slab_discard_free(void);
 /* --- slab_idle.c --- */
 
 /* Empties this CPU's magazines and depots of all caches into the slabs, and gives free
- * slabs back to the page allocator; returns how many. Without a system call; it does
- * nothing where somebody holds the chain's lock. */
-size_t slab_drain_here(void);
+ * slabs back to the page allocator; returns how many. grown: also of caches whose
+ * magazines have grown here. Without a system call; it does nothing where somebody holds
+ * the chain's lock. */
+size_t slab_drain_here(bool grown);
 
 /* --- slab_reclaim.c: free slabs go back when pages run low --- */
 void slab_reclaim_init(void);

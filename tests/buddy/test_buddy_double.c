@@ -262,6 +262,80 @@ static void stamped_when_it_was_free(void **state)
 	}
 }
 
+/* Nor does a request get it that goes past the lists, or has none for its order. */
+static void stamped_and_asked_for_past_the_lists(void **state)
+{
+	static const struct {
+		unsigned int order;
+		gfp_t gfp;
+	} ways[] = {{0, GFP_KERNEL | __GFP_COLD}, {5, GFP_KERNEL}};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(ways); i++) {
+		unsigned int order = ways[i].order;
+		struct page *page, *got[64];
+		uint64_t before;
+		size_t n = 0;
+
+		mm_up(variants[0]);
+		capture_bugs(true);
+		page = alloc_pages(GFP_KERNEL, order);
+		before = page_state(page);
+		__free_pages(page, order);
+		drain_all_pages();
+		/* As the stamp of a list that the order may not have. */
+		atomic_store(&page->state, before + PERCPU_STAMP_ADDS);
+		while (n < KMEM_ARRAY_SIZE(got) && reports == 0) {
+			got[n] = alloc_pages(ways[i].gfp, order);
+			assert_ptr_not_equal(got[n], page);
+			n++;
+		}
+		assert_report("double free of pfn %lu, order %u: freed by two at once",
+			      page_to_pfn(page), order);
+		/* It has been dropped. */
+		atomic_store(&page->state, before);
+		__free_pages(page, order);
+		while (n-- > 0) {
+			if (got[n] != NULL)
+				__free_pages(got[n], order);
+		}
+		assert_int_equal(reports, 0);
+		capture_bugs(false);
+		mm_down();
+	}
+}
+
+static void ask_for_statistics(const char *text, void *arg)
+{
+	struct buddy_stats stats;
+
+	(void)text;
+	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &stats);
+	*(int *)arg += 1;
+}
+
+/* The handler of a report that a drain makes may look at the lists. */
+static void a_drain_reports_when_lists_go_on(void **state)
+{
+	struct page *page;
+	uint64_t before;
+	int told = 0;
+
+	(void)state;
+	mm_up(variants[0]);
+	page = alloc_pages(GFP_KERNEL, 0);
+	before = page_state(page);
+	__free_pages(page, 0);
+	atomic_store(&page->state, freed_state(0));
+	kmem_set_bug_handler(ask_for_statistics, &told);
+	drain_all_pages();
+	kmem_set_bug_handler(NULL, NULL);
+	assert_int_equal(told, 1);
+	atomic_store(&page->state, before);
+	__free_pages(page, 0);
+	mm_down();
+}
+
 /* --- an interrupted attempt --- */
 
 static void an_interrupted_free_goes_on(void **state)
@@ -428,6 +502,8 @@ int main(void)
 		BOTH_WAYS(on_two_lists),
 		BOTH_WAYS(an_invalid_entry_stays_so),
 		BOTH_WAYS(stamped_when_it_was_free),
+		BOTH_WAYS(stamped_and_asked_for_past_the_lists),
+		BOTH_WAYS(a_drain_reports_when_lists_go_on),
 		BOTH_WAYS(an_interrupted_free_goes_on),
 		BOTH_WAYS(racing_threads),
 	};

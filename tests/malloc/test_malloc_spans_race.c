@@ -262,6 +262,41 @@ static void test_drain_of_two_cpus(void **state)
 	sched_setaffinity(0, sizeof(before), &before);
 }
 
+/* A look at arrays has met the address in a slot that was used before, while a free that
+ * found no room on its array gives the block back. */
+static void test_free_that_is_looked_at(void **state)
+{
+	struct span *span;
+
+	(void)state;
+	malloc_test_start("");
+	span = span_of(kmem_malloc(200 * KIB));
+	span_set_mark(span, SPAN_MARK_SEEN);
+	assert_true(span_release(span, SPAN_MARK_PUSHED, (uint32_t)malloc_now_ms()));
+	assert_int_equal(stats_now().large_live, 0);
+	malloc_test_stop();
+}
+
+/* An instance without spans finds nothing of those before it. */
+static void test_starts_without_spans(void **state)
+{
+	static const char *const without[] = {"span_max=0", "hardened=on"};
+	char *p;
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(without); i++) {
+		malloc_test_start("classes=pow2");
+		kmem_free(kmem_malloc(144 * KIB));
+		malloc_test_stop();
+		malloc_test_start(without[i]);
+		kmem_free(kmem_malloc(200));
+		p = kmem_malloc(144 * KIB);
+		memset(p, 1, 144 * KIB);
+		kmem_free(p);
+		malloc_test_stop();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +306,8 @@ int main(void)
 		cmocka_unit_test(test_entry_of_free_span),
 		cmocka_unit_test(test_drain_of_two_entries),
 		cmocka_unit_test(test_drain_of_two_cpus),
+		cmocka_unit_test(test_free_that_is_looked_at),
+		cmocka_unit_test(test_starts_without_spans),
 	};
 
 	return cmocka_run_group_tests_name("malloc_spans_race", tests, NULL, NULL);

@@ -47,12 +47,12 @@ static void test_drains_here(void **state)
 	small = cache_used_once("small", 64);
 	large = cache_used_once("large", 1024);
 	assert_true(kept(small) > 0 && kept(large) > 0);
-	assert_true(slab_drain_here() > 0);
+	assert_true(slab_drain_here(true) > 0);
 	assert_int_equal(kept(small), 0);
 	assert_int_equal(kept(large), 0);
 	assert_int_equal(slab_test_info("small").num_slabs, 0);
 	assert_int_equal(slab_test_info("large").num_slabs, 0);
-	assert_int_equal(slab_drain_here(), 0);
+	assert_int_equal(slab_drain_here(true), 0);
 	slab_test_stop();
 }
 
@@ -71,7 +71,7 @@ static void test_drains_no_more(void **state)
 	kmem_cache_free(no_reap, other);
 	live = kmem_cache_alloc(cache, GFP_KERNEL);
 	memset(live, 7, 200);
-	slab_drain_here();
+	slab_drain_here(true);
 	assert_int_equal(slab_test_info("cache").num_slabs, 1);
 	assert_int_equal(kept(cache), 0);
 	assert_true(kept(no_reap) > 0);
@@ -92,10 +92,10 @@ static void test_does_not_wait(void **state)
 	cache = cache_used_once("cache", 200);
 	before = kept(cache);
 	slab_chain_lock();
-	assert_int_equal(slab_drain_here(), 0);
+	assert_int_equal(slab_drain_here(true), 0);
 	slab_chain_unlock();
 	assert_int_equal(kept(cache), before);
-	assert_true(slab_drain_here() > 0);
+	assert_true(slab_drain_here(true) > 0);
 	slab_test_stop();
 }
 
