@@ -40,7 +40,7 @@
  * small ones with more of them: two magazines change places once for as many as there
  * are. */
 #define FIRST_LIMIT	  128u
-#define FIRST_BYTES	  ((size_t)64 << 10)
+#define FIRST_BYTES	  ((size_t)128 << 10)
 #define FIRST_LIMIT_SMALL 256u
 #define FIRST_BYTES_SMALL ((size_t)16 << 10)
 /* And end with these: batches of 20,000 objects of 64 bytes lie in an array. */

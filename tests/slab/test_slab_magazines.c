@@ -114,7 +114,7 @@ static void test_first_limits(void **state)
 		uint32_t first = slab_first_limit(size, fixed);
 
 		assert_in_range(first, 1, fixed);
-		assert_true(first <= 4 || first * size <= 64 << 10);
+		assert_true(first <= 4 || first * size <= 128 << 10);
 	}
 	finish();
 }
