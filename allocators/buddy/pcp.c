@@ -139,7 +139,6 @@ struct page *pcp_pop(struct zone *zone, unsigned int kind)
 struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark)
 {
 	struct page *batch[PCP_BATCH_MAX];
-	void *entries[PCP_BATCH_MAX];
 	size_t n, pushed;
 
 	n = zone_take_blocks(zone, kind, mark, zone->pcp_batch[kind_order(kind)], batch);
@@ -150,13 +149,16 @@ struct page *pcp_refill(struct zone *zone, unsigned int kind, unsigned long mark
 	 * after the other by the requests that take the blocks. */
 	for (size_t i = 0; i < n; i++) {
 		__builtin_prefetch(batch[i], 1);
-		entries[i] = (void *)((uintptr_t)batch[i] | PCP_FRESH);
+		batch[i] = (struct page *)((uintptr_t)batch[i] | PCP_FRESH);
 	}
 	/* The list hands out the last one pushed, which is the lowest. */
-	pushed = percpu_push_batch_down(&zone->pcp[kind], n, entries);
+	pushed = percpu_push_batch_down(&zone->pcp[kind], n, (void **)batch);
 	/* We may have moved to a CPU whose list is full. */
-	if (KMEM_UNLIKELY(pushed < n))
+	if (KMEM_UNLIKELY(pushed < n)) {
+		for (size_t i = 0; i < n - pushed; i++)
+			batch[i] = pcp_block(batch[i]);
 		zone_free_blocks(zone, kind_order(kind), n - pushed, batch);
+	}
 	return pcp_pop(zone, kind);
 }
 
@@ -230,8 +232,8 @@ struct drain {
 	unsigned int order;
 	unsigned long pages;
 	size_t n, nr_stale;
-	struct page *blocks[64];
-	struct page *stale[64]; /* another free has them */
+	struct page *blocks[32];
+	struct page *stale[8]; /* another free has them */
 };
 
 static void drain_push_out(struct drain *d)

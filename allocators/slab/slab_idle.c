@@ -103,13 +103,14 @@ static void drain_own(struct kmem_cache *cache)
 {
 	size_t left = (cache->mag.in != cache->mag.out ? 2 : 1) *
 		      (size_t)cache->limit_max;
-	void *objects[SLAB_BATCH_MAX];
+	void *objects[32]; /* little stack: this comes in the midst of malloc() */
 	size_t got;
 
 	do {
-		got = magazine_pop_batch(&cache->mag,
-					 left < SLAB_BATCH_MAX ? left : SLAB_BATCH_MAX,
-					 objects);
+		got = magazine_pop_batch(
+			&cache->mag,
+			left < KMEM_ARRAY_SIZE(objects) ? left : KMEM_ARRAY_SIZE(objects),
+			objects);
 		slab_lists_put(cache, got, objects);
 		left -= got;
 	} while (got > 0);
