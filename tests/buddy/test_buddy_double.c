@@ -380,7 +380,7 @@ static void an_interrupted_free_goes_on(void **state)
 
 /* --- threads that race --- */
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 enum { ROUNDS = 8, BLOCKS = 256 };
 #else
 enum { ROUNDS = 40, BLOCKS = 1000 };

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/os/percpu_test.h"
+#include "tests/os/tokens.h"
 
 static struct magazines m;
 
@@ -23,7 +24,7 @@ static void count_one(void *p, void *arg)
 	++*(size_t *)arg;
 }
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define OPS_PER_THREAD 50000
 #else
 #define OPS_PER_THREAD 3000000
@@ -31,22 +32,13 @@ static void count_one(void *p, void *arg)
 
 enum { NR_THREADS = 8, NR_TOKENS = 4000, HOLD = 400 };
 
-static struct token {
-	_Atomic int held;
-} __attribute__((aligned(16))) tokens[NR_TOKENS];
-static _Atomic unsigned long doubled, raised;
+static struct token tokens[NR_TOKENS];
+static _Atomic unsigned long raised;
 static _Atomic bool done;
-
-static void hold(void *p)
-{
-	if (atomic_exchange_explicit(&((struct token *)p)->held, 1,
-				     memory_order_relaxed) != 0)
-		atomic_fetch_add(&doubled, 1);
-}
 
 static bool put_one(void *p)
 {
-	atomic_store_explicit(&((struct token *)p)->held, 0, memory_order_relaxed);
+	release(p);
 	if (mag_push(&m, p))
 		return true;
 	hold(p);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/os/percpu_test.h"
+#include "tests/os/tokens.h"
 
 #if KMEM_SANITIZED
 #define OPS_PER_THREAD 40000
@@ -25,24 +26,9 @@
 
 enum { NR_THREADS = 12, NR_TOKENS = 3000, HOLD = 32 };
 
-static struct token {
-	_Atomic int held;
-} __attribute__((aligned(16))) tokens[NR_TOKENS];
+static struct token tokens[NR_TOKENS];
 static struct magazines shared;
-static _Atomic unsigned long doubled;
 static _Atomic bool done;
-
-static void hold(void *p)
-{
-	if (atomic_exchange_explicit(&((struct token *)p)->held, 1,
-				     memory_order_relaxed) != 0)
-		atomic_fetch_add(&doubled, 1);
-}
-
-static void release(void *p)
-{
-	atomic_store_explicit(&((struct token *)p)->held, 0, memory_order_relaxed);
-}
 
 /* Pushes what fits; returns how many are left, held again, at the front. */
 static size_t put_back(void **held, size_t n)

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/os/percpu_test.h"
+#include "tests/os/tokens.h"
 
 static void *entry(uintptr_t n)
 {
@@ -220,26 +221,9 @@ static void test_freed_areas_join(void **state)
 
 enum { NR_THREADS = 16, NR_TOKENS = 3000, HOLD = 32 };
 
-struct token {
-	_Atomic int held;
-} __attribute__((aligned(16)));
-
 static struct token tokens[NR_TOKENS];
 static struct percpu_stacks shared;
-static _Atomic unsigned long doubled;
 static _Atomic bool done;
-
-static void hold(void *p)
-{
-	if (atomic_exchange_explicit(&((struct token *)p)->held, 1,
-				     memory_order_relaxed) != 0)
-		atomic_fetch_add(&doubled, 1);
-}
-
-static void release(void *p)
-{
-	atomic_store_explicit(&((struct token *)p)->held, 0, memory_order_relaxed);
-}
 
 /* Tokens that found no room at the end; protected by the mutex. */
 static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -254,6 +254,41 @@ static void test_begins_anew(void **state)
 	finish();
 }
 
+/* The program is about to grow: what this CPU keeps goes back, but for what has grown
+ * with use, unless nothing else is left. */
+static void test_drained_for_growth(void **state)
+{
+	unsigned int cpu;
+	size_t kept;
+	uint64_t first;
+
+	(void)state;
+	start("", 64);
+	cpu = (unsigned int)sched_getcpu();
+	first = limit_now();
+	batches(first, 1);
+	assert_true(magazine_count(&cache->mag) > 0);
+	slab_drain_here(false);
+	assert_int_equal(magazine_count(&cache->mag), 0);
+
+	batches(8000, 40);
+	assert_true(limit_now() >= 4096);
+	kept = magazine_count(&cache->mag);
+	assert_true(kept >= 4096);
+	slab_drain_here(false);
+	assert_true(limit_now() >= 4096);
+	assert_int_equal(magazine_count(&cache->mag), kept);
+	slab_drain_here(true);
+	assert_int_equal(magazine_count(&cache->mag), 0);
+	assert_int_equal(limit_now(), first);
+	assert_int_equal(magazine_limit(&cache->mag, cpu), first);
+	assert_int_equal(slab_test_info("m").num_slabs, 0);
+	assert_int_equal(slab_check(), 0);
+	batches(8000, 40); /* and it grows again */
+	assert_true(limit_now() >= 4096);
+	finish();
+}
+
 /* A 32nd of the memory, for all magazines and depots together; and given back. */
 static void test_growth_is_bounded(void **state)
 {
@@ -289,7 +324,7 @@ static void test_growth_is_bounded(void **state)
 /* --- many at once --- */
 
 enum { THREADS = 6, HELD = 3000 };
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define ROUNDS 20
 #else
 #define ROUNDS 400
@@ -374,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_comes_down),
 		cmocka_unit_test(test_begins_anew),
+		cmocka_unit_test(test_drained_for_growth),
 		cmocka_unit_test(test_growth_is_bounded),
 		cmocka_unit_test(test_many),
 	};

@@ -260,7 +260,7 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if KMEM_SANITIZED
 #define ROUNDS 10
 #else
 #define ROUNDS 40
