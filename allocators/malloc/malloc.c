@@ -148,25 +148,25 @@ KMEM_NOINLINE void *malloc_miss(size_t size)
 }
 
 /* A block came up that may have been freed twice. */
-static KMEM_NOINLINE void *malloc_doubtful(size_t size, void *block)
+static KMEM_NOINLINE void *malloc_doubtful(size_t size, void *block, void *slot)
 {
-	block = span_accept(block);
+	block = span_accept(block, slot);
 	return block != NULL ? block : malloc_slow(size, 0, false);
 }
 
 /* Where blocks are hardened, none of these classes has an array. */
 KMEM_NOINLINE void *malloc_large(size_t size)
 {
-	void *object, *doubtful = NULL;
+	void *object, *doubtful = NULL, **slot;
 
 	if (KMEM_UNLIKELY(size > malloc_hit_max))
 		return malloc_miss(size);
 	if (size <= KMALLOC_MAX_CACHE_SIZE) {
 		object = magazine_pop_hit(kmalloc_large_out(size));
 	} else {
-		object = span_alloc_hit(size, &doubtful);
+		object = span_alloc_hit(size, &doubtful, &slot);
 		if (KMEM_UNLIKELY(doubtful != NULL))
-			return malloc_doubtful(size, doubtful);
+			return malloc_doubtful(size, doubtful, slot);
 	}
 	return KMEM_LIKELY(object != NULL) ? object : malloc_miss(size);
 }

@@ -187,10 +187,23 @@ static void report(const void *ptr, const char *call)
 		kmem_bug("%s of %p, which malloc did not return", call, ptr);
 }
 
+bool span_is_live(const struct span *span)
+{
+	enum span_state state =
+		(enum span_state)atomic_load_explicit(&span->state, memory_order_acquire);
+
+	/* take_back() may be about to see that it must not. */
+	if (KMEM_UNLIKELY(state == SPAN_HELD)) {
+		spin_lock(&spans_lock);
+		state = span_state(span);
+		spin_unlock(&spans_lock);
+	}
+	return state == SPAN_LIVE;
+}
+
 static bool is_block(const void *ptr)
 {
-	return ((uintptr_t)ptr & (SPAN_UNIT - 1)) == 0 &&
-	       span_state(span_of(ptr)) == SPAN_LIVE;
+	return ((uintptr_t)ptr & (SPAN_UNIT - 1)) == 0 && span_is_live(span_of(ptr));
 }
 
 /* Dirty memory that nobody has wanted for so long goes before what has just been freed,

@@ -101,12 +101,13 @@ static bool change_mark(struct span *span, void *from, void *to)
 	return atomic_compare_exchange_strong(&span->mark, &from, to);
 }
 
-void *span_accept(void *block)
+void *span_accept(void *block, void *slot)
 {
 	struct span *span = span_of(block);
 
-	if (atomic_load_explicit(&span->state, memory_order_acquire) == SPAN_LIVE &&
-	    (change_mark(span, SPAN_MARK_PUSHED, span_mark_out) ||
+	if (span_is_live(span) &&
+	    ((slot != NULL && change_mark(span, slot, span_mark_out)) ||
+	     change_mark(span, SPAN_MARK_PUSHED, span_mark_out) ||
 	     change_mark(span, SPAN_MARK_SEEN, span_mark_out)))
 		return block;
 	kmem_bug("free of %p, which another call had freed already", block);
@@ -115,18 +116,19 @@ void *span_accept(void *block)
 
 void *span_alloc_cached(size_t size)
 {
-	void *block, *entry;
+	void *block, *entry, **slot;
 
 	if (size > SPAN_CLASS_MAX || spans.bytes == 0)
 		return NULL;
 	do {
 		entry = NULL;
+		slot = NULL;
 		if (magazine_rseq_offset != 0)
-			block = span_alloc_hit(size, &entry);
+			block = span_alloc_hit(size, &entry, &slot);
 		else
 			block = entry = magazine_pop(&spans.arrays[span_class(size)]);
 		if (entry != NULL)
-			block = span_accept(entry);
+			block = span_accept(entry, slot);
 	} while (entry != NULL && block == NULL);
 	return block;
 }

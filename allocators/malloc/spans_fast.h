@@ -72,9 +72,9 @@ extern uint8_t span_id_by_units[(SPAN_CLASS_MAX >> SPAN_UNIT_SHIFT) + 1];
 /* The mark of blocks that are handed out: OUT or LOCKED. */
 extern void *span_mark_out;
 
-/* A block that was popped, with a mark that is not its slot: the block, or NULL after a
- * report. */
-void *span_accept(void *block);
+/* A block that was popped from that slot (NULL: not known), and could not be taken at
+ * once: the block, or NULL after a report. */
+void *span_accept(void *block, void *slot);
 #pragma GCC visibility pop
 
 static KMEM_ALWAYS_INLINE bool span_owns(const void *ptr)
@@ -121,32 +121,32 @@ static KMEM_ALWAYS_INLINE void span_set_mark(struct span *span, void *mark)
 	atomic_store_explicit(&span->mark, mark, memory_order_relaxed);
 }
 
-/* A block of this CPU's array, or NULL; *doubtful is one that was popped, for
+/* A block of this CPU's array, or NULL; *doubtful is one that was popped, of *slot, for
  * span_accept(). size <= SPAN_CLASS_MAX, above 128 KiB, and magazine_rseq_offset is not
  * 0. */
-static KMEM_ALWAYS_INLINE void *span_alloc_hit(size_t size, void **doubtful)
+static KMEM_ALWAYS_INLINE void *span_alloc_hit(size_t size, void **doubtful, void ***slot)
 {
 #if OS_PERCPU_RSEQ
 	size_t id = span_id_by_units[(size + SPAN_UNIT - 1) >> SPAN_UNIT_SHIFT];
 	struct span *span;
-	void *block, **slot;
+	void *block;
 
 	block = rseq_magazine_pop_slot(magazine_rseq_offset, &magazine_table[2], id,
-				       &slot);
+				       slot);
 	if (KMEM_UNLIKELY(block == NULL))
 		return NULL;
 	span = span_of_start(block);
 	/* Acquire: see span_hand_out(). */
 	if (KMEM_UNLIKELY(atomic_load_explicit(&span->state, memory_order_acquire) !=
 				  SPAN_LIVE ||
-			  span_mark(span) != (void *)slot)) {
+			  span_mark(span) != (void *)*slot)) {
 		*doubtful = block;
 		return NULL;
 	}
 	span_set_mark(span, SPAN_MARK_OUT);
 	return block;
 #else
-	(void)size, (void)doubtful;
+	(void)size, (void)doubtful, (void)slot;
 	return NULL;
 #endif
 }

@@ -95,6 +95,8 @@ struct span *span_carve(struct span *span, uint32_t units, size_t align);
 /* Makes a held span of that kind a live block; false: it cannot be used, and is free
  * again. Under lock. */
 bool span_hand_out(struct span *span, enum span_state kind, uint8_t class);
+/* Whether it is a block; may wait for a call that has it in its hands. Not under lock. */
+bool span_is_live(const struct span *span);
 /* A block becomes free; `mark` is what its mark has to be. False: it is none, or somebody
  * else has it. Not under lock. */
 bool span_release(struct span *span, void *mark, uint32_t freed_ms);

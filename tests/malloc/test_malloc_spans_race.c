@@ -277,7 +277,69 @@ static void test_free_that_is_looked_at(void **state)
 	malloc_test_stop();
 }
 
-/* An instance without spans finds nothing of those before it. */
+static void *alloc_one(void *arg)
+{
+	(void)arg;
+	return kmem_malloc(200 * KIB);
+}
+
+static void *free_one(void *arg)
+{
+	kmem_free(arg);
+	return NULL;
+}
+
+/* Runs a call while the block is in the hands of another, which lets it be. */
+static void *call_while_held(void *(*call)(void *), struct span *span, void *arg)
+{
+	pthread_t thread;
+	void *result;
+
+	spin_lock(&spans_lock);
+	span_set_state(span, SPAN_HELD);
+	assert_int_equal(pthread_create(&thread, NULL, call, arg), 0);
+	sleep_ms(20);
+	span_set_state(span, SPAN_LIVE);
+	spin_unlock(&spans_lock);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	return result;
+}
+
+/* A free too many looks at the block while the right one goes on, or its entry is taken.
+ */
+static void test_block_in_hands(void **state)
+{
+	cpu_set_t before;
+	void *p;
+
+	(void)state;
+	stay_on_one_cpu(&before);
+	malloc_test_start("trim=0");
+	kmem_free(kmem_malloc(MIB * 3 / 4)); /* the array's first use */
+	p = kmem_malloc(6 * MIB);	     /* has no array: a free looks at the state */
+	call_while_held(free_one, span_of(p), p);
+	assert_int_equal(stats_now().large_live, 0);
+	p = kmem_malloc(200 * KIB);
+	kmem_free(p);
+	p = kmem_malloc(200 * KIB);
+	kmem_free(p);
+	assert_true(on_array(p));
+	assert_ptr_equal(call_while_held(alloc_one, span_of(p), NULL), p);
+	kmem_free(p);
+	assert_int_equal(stats_now().large_live, 0);
+	malloc_test_stop();
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
+/* A block of each size that may have a magazine, given back. */
+static void use_all_magazines(void)
+{
+	for (size_t size = 8; size <= 128 * KIB; size += size < 64 ? 8 : size / 8)
+		kmem_free(kmem_malloc(size));
+}
+
+/* An instance without spans finds nothing of those before it: the numbers of their
+ * arrays are those of other magazines now. */
 static void test_starts_without_spans(void **state)
 {
 	static const char *const without[] = {"span_max=0", "hardened=on"};
@@ -289,10 +351,13 @@ static void test_starts_without_spans(void **state)
 		kmem_free(kmem_malloc(144 * KIB));
 		malloc_test_stop();
 		malloc_test_start(without[i]);
-		kmem_free(kmem_malloc(200));
-		p = kmem_malloc(144 * KIB);
-		memset(p, 1, 144 * KIB);
-		kmem_free(p);
+		use_all_magazines();
+		for (size_t size = 130 * KIB; size < 4 * MIB; size += size / 9) {
+			p = kmem_malloc(size);
+			assert_true(kmem_usable_size(p) >= size);
+			memset(p, 1, size);
+			kmem_free(p);
+		}
 		malloc_test_stop();
 	}
 }
@@ -307,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_drain_of_two_entries),
 		cmocka_unit_test(test_drain_of_two_cpus),
 		cmocka_unit_test(test_free_that_is_looked_at),
+		cmocka_unit_test(test_block_in_hands),
 		cmocka_unit_test(test_starts_without_spans),
 	};
 
