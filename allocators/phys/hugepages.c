@@ -10,8 +10,12 @@
  * time of some hundred faults and saves 511; and every further mapping of the frames, a
  * vmalloc area for instance, finds them there. One bit for 2 MiB says that it has been
  * done; it is cleared when the whole goes back to the system. What the system cannot do
- * now (no free huge page) is left to its single pages. The descriptors are advised only:
- * frees from all over the memory miss the translation of each.
+ * now (no free huge page) is left to its single pages.
+ *
+ * Descriptors are advised only: frees from all over the memory miss the translation of
+ * each. In a small program 2 MiB of them would be more than all frames in use, so by
+ * default those of a zone's first frames are not: CPUs use frames from there on, in
+ * regions of their own, so that what comes behind is touched when most of that is in use.
  *
  * What came of it is read back from /proc/self/smaps: AnonHugePages for the private
  * backing and for the descriptors, ShmemPmdMapped for the memory file. Without stdio, for
@@ -19,6 +23,7 @@
  */
 #include "allocators/phys/phys_internal.h"
 #include "allocators/os/os_sys.h"
+#include "allocators/os/percpu_fast.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -27,6 +32,10 @@
 
 #define HUGE_PAGES ((unsigned long)1 << PHYS_HUGE_ORDER)
 #define HUGE_BYTES (PAGE_SIZE << PHYS_HUGE_ORDER)
+
+/* A huge page of descriptors stands for 256 MiB. A CPU's region has 128 MiB. */
+#define NEAR_PAGES	   (((unsigned long)256 << 20) >> PAGE_SHIFT)
+#define NEAR_PAGES_PER_CPU (((unsigned long)128 << 20) >> PAGE_SHIFT)
 
 _Atomic bool
 	phys_collapses; /* whether blocks are to be made huge before their first use */
@@ -127,6 +136,27 @@ void phys_hugepages_init(bool always)
 	atomic_store(&collapsed, 0);
 	atomic_store(&refused, 0);
 	atomic_store(&phys_collapses, always && !advice_counts());
+}
+
+void phys_advise_descriptors(void)
+{
+	unsigned long near = os_nr_cpus() * NEAR_PAGES_PER_CPU;
+
+	if (near < NEAR_PAGES)
+		near = NEAR_PAGES;
+	for (int nid = 0; nid < phys_memory.nr_nodes; nid++) {
+		const struct phys_zone *zone = &phys_memory.node[nid].zone[ZONE_NORMAL];
+		uintptr_t from, to;
+
+		if (zone->nr_pages <= near)
+			continue;
+		from = (uintptr_t)(kmem_mem_map + zone->start_pfn + near);
+		to = (uintptr_t)(kmem_mem_map + zone->start_pfn + zone->nr_pages);
+		from = KMEM_ALIGN_UP(from, HUGE_BYTES);
+		to = KMEM_ALIGN_DOWN(to, HUGE_BYTES);
+		if (from < to)
+			os_hugepages((void *)from, to - from, true);
+	}
 }
 
 void phys_hugepage_stats(struct phys_hugepage_stats *stats)

@@ -85,9 +85,10 @@ const struct kmem_option phys_options[] = {
 	 .offset = offsetof(struct phys_config, hugepages),
 	 .initial = "system",
 	 .choices = hugepages_names,
-	 .help = "huge pages behind the frames, of memory files too, and their descriptors; system: as the system is set; "
-		 "never: small pages only; always: asked for and made: cheaper first touch, fewer "
-		 "TLB misses, more resident memory"},
+	 .help = "huge pages behind the frames, of memory files too, and their "
+		 "descriptors; system: as the system is set, with advice for descriptors of "
+		 "far frames; never: small pages only; always: asked for and made: cheaper "
+		 "first touch, fewer TLB misses, more resident memory"},
 	KMEM_OPTION_END,
 };
 
@@ -256,9 +257,11 @@ static int map_descriptors(int hugepages)
 			-ENOMEM,
 			"%zu MiB for page descriptors cannot be mapped: %s; lower memory",
 			space.map_bytes >> 20, strerror(errno));
+	kmem_mem_map = (struct page *)space.map;
 	if (hugepages != 0)
 		os_hugepages(space.map, space.map_bytes, hugepages == 2);
-	kmem_mem_map = (struct page *)space.map;
+	else
+		phys_advise_descriptors();
 	phys_memory.block_zone = (uint8_t *)(space.map + pages_bytes);
 	phys_memory.huge_done = (_Atomic uint8_t *)(phys_memory.block_zone + blocks);
 	fill_block_zone();

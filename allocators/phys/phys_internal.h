@@ -90,6 +90,8 @@ void phys_clear_descriptors(void);
 
 /* --- hugepages.c --- */
 void phys_hugepages_init(bool always);
+/* Advises the system about those that are worth it in any case. */
+void phys_advise_descriptors(void);
 /* Where this is set, the page allocator calls phys_collapse_frames() for blocks that it
  * takes from a zone, without a lock: the 2 MiB that they lie in become huge pages, once.
  * Some 200 us each time that there is something to do. */

@@ -3,46 +3,20 @@
 #include "allocators/os/percpu_fast.h"
 #include "allocators/phys/phys_internal.h"
 #include "tests/os/os_faults.h"
+#include "tests/phys/phys_test.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <kmem/error.h>
 #include <kmem/vmalloc.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #define MIB ((size_t)1 << 20)
-
-static const struct kmem_option_group groups[] = {{phys_options, 0}, {NULL, 0}};
-static struct phys_config config;
-
-/* Fills config with the defaults and what the text changes. */
-static void configure(const char *text)
-{
-	assert_int_equal(kmem_options_defaults(groups, &config), 0);
-	assert_int_equal(kmem_options_parse(groups, text, &config), 0);
-}
-
-static void up(const char *text)
-{
-	configure(text);
-	if (phys_init(&config) != 0)
-		fail_msg("phys_init: %s", kmem_last_error());
-}
-
-static void down(void)
-{
-	phys_exit();
-	kmem_options_release(groups, &config);
-}
 
 static void refused(const char *text, int err, const char *message)
 {
@@ -391,64 +365,6 @@ static void test_room_for_the_direct_map_alone(void **state)
 	os_set_hooks(NULL);
 }
 
-static ssize_t frames_huge;
-
-/* Where the system allows it, advised memory comes in huge pages, and is reported. */
-static void test_hugepages(void **state)
-{
-	char mode[64] = "", *frames;
-	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
-	ssize_t n = fd < 0 ? -1 : read(fd, mode, sizeof(mode) - 1);
-
-	(void)state;
-	if (fd >= 0)
-		close(fd);
-	assert_int_equal(phys_hugepage_bytes(), 0);
-	up("memory=64M,highmem=0,backing=private,hugepages=never");
-	frames = pfn_to_virt(0);
-	memset(frames, 1, 8 << 20);
-	assert_int_equal(phys_hugepage_bytes(), 0);
-	down();
-	up("memory=64M,highmem=0,backing=private,hugepages=always");
-	frames = pfn_to_virt(0);
-	memset(frames, 1, 8 << 20);
-	n = n > 0 && strstr(mode, "[never]") == NULL ? (ssize_t)phys_hugepage_bytes() : 0;
-	/* Memory may be too fragmented for any. */
-	assert_in_range(n, 0, 8 << 20);
-	frames_huge = n;
-	print_message("%zd KiB of 8192 in huge pages\n", n >> 10);
-	down();
-}
-
-/* So do the descriptors, of which 4 MiB stand for 512 MiB of frames. */
-static void test_hugepages_of_descriptors(void **state)
-{
-	static const struct {
-		const char *options;
-		size_t max;
-	} cases[] = {
-		{"memory=1G,highmem=0,hugepages=never", 0},
-		{"memory=1G,highmem=0,hugepages=always", 8 << 20},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		size_t bytes;
-
-		up(cases[i].options);
-		memset(kmem_mem_map, 0, kmem_nr_frames * sizeof(struct page));
-		bytes = phys_hugepage_map_bytes();
-		assert_in_range(bytes, 0, cases[i].max);
-		assert_int_equal(bytes % (2 << 20), 0);
-		/* What it did for the frames, the system does here. */
-		if (cases[i].max != 0 && frames_huge == 8 << 20)
-			assert_true(bytes > 0);
-		print_message("%zu KiB of 8192 in huge pages\n", bytes >> 10);
-		down();
-	}
-	assert_int_equal(phys_hugepage_map_bytes(), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,8 +379,6 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_every_system_call_fails_once),
 		cmocka_unit_test(test_room_for_the_direct_map_alone),
-		cmocka_unit_test(test_hugepages),
-		cmocka_unit_test(test_hugepages_of_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

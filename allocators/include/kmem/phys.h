@@ -28,8 +28,9 @@ struct phys_config {
 	 * description ("numa:4 core:2 pu:1"); or the path of an hwloc XML file (ends in
 	 * .xml). */
 	const char *topology;
-	/* 0 the system's choice, 1 never, 2 always: advised, and where the system heeds
-	 * no advice, made when 2 MiB are first used. */
+	/* 0 the system's choice (descriptors of a zone's far frames are advised), 1
+	 * never, 2 always: advised, and where the system heeds no advice, made when 2 MiB
+	 * are first used. */
 	int hugepages;
 };
 
