@@ -7,7 +7,8 @@
  *   2. the background reclaimer of the zones that are below is woken;
  *   3. the same against min: half of it for __GFP_HIGH (2.6), a quarter for requests
  *      that cannot wait (2.4);
- *   4. __GFP_MEMALLOC, and whoever is reclaiming: without a mark; they go no further;
+ *   4. __GFP_MEMALLOC, and whoever is reclaiming: without a mark; they reclaim nothing,
+ *      and __GFP_NOFAIL waits for others to free something;
  *   5. blocks on other CPUs' lists are brought back, and the last pass is repeated;
  *   6. a request that may wait reclaims directly and repeats 3: __GFP_NORETRY
  *      once; others while reclaim makes progress, up to COSTLY_ORDER, or, with
@@ -205,6 +206,20 @@ static struct page *reclaim_and_retry(const struct request *rq)
 	}
 }
 
+/* Who ignores the marks, must not reclaim and may not fail: until others free something
+ * (Linux 2.6.28, nofail_alloc). */
+static struct page *wait_for_frees(const struct request *rq)
+{
+	struct page *page;
+
+	do {
+		wait_a_little();
+		drain_zonelist(rq);
+		page = try_zonelist(rq, MARK_NONE);
+	} while (page == NULL);
+	return page;
+}
+
 static struct page *find_block(const struct request *rq)
 {
 	bool memalloc = (rq->gfp & __GFP_MEMALLOC) != 0;
@@ -220,6 +235,8 @@ static struct page *find_block(const struct request *rq)
 		return page;
 	drain_zonelist(rq);
 	page = try_zonelist(rq, memalloc ? MARK_NONE : MARK_MIN);
+	if (page == NULL && memalloc && (rq->gfp & __GFP_NOFAIL) != 0)
+		return wait_for_frees(rq);
 	/* The reclaimer itself must not reclaim in order to reclaim. */
 	if (page != NULL || memalloc || (rq->gfp & __GFP_WAIT) == 0)
 		return page;

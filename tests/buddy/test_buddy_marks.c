@@ -6,6 +6,9 @@
 #include "tests/buddy/buddy_test.h"
 #include "allocators/buddy/reclaim_internal.h"
 
+#include <pthread.h>
+#include <time.h>
+
 /* Two nodes of 16 MiB; min is 256 pages a node, low 320. */
 #define TWO_NODES \
 	"memory=32M,dma=0,highmem=0,topology=numa:2 core:1 pu:1,min_free=2M,pcp=off"
@@ -200,6 +203,40 @@ static void test_each_retry_flag(void **state)
 	mm_drop();
 }
 
+static void *free_later(void *arg)
+{
+	/* Long enough for a request that gives up to have done so. */
+	nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+	__free_page(arg);
+	return NULL;
+}
+
+/* __GFP_NOFAIL waits also where nobody may reclaim: __GFP_MEMALLOC, and in a shrinker. */
+static void test_nofail_without_reclaim(void **state)
+{
+	size_t n;
+
+	(void)state;
+	mm_up("memory=32M,dma=0,highmem=0,topology=numa:1 pu:1,min_free=2M,pcp=off");
+	n = exhaust(0, GFP_NOWAIT | __GFP_MEMALLOC);
+	assert_int_equal(free_of(0), 0);
+	for (int reclaiming = 0; reclaiming < 2; reclaiming++) {
+		gfp_t gfp = GFP_KERNEL | __GFP_NOFAIL | (reclaiming ? 0 : __GFP_MEMALLOC);
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, free_later, got[--n]), 0);
+		buddy_in_reclaim = reclaiming;
+		got[n] = alloc_page(gfp);
+		buddy_in_reclaim = false;
+		pthread_join(thread, NULL);
+		assert_non_null(got[n++]);
+		/* Without it such a request fails at once. */
+		assert_null(alloc_page(GFP_KERNEL | __GFP_MEMALLOC | __GFP_NOWARN));
+	}
+	free_got(n);
+	mm_down();
+}
+
 static void test_failure_says_why(void **state)
 {
 	size_t n;
@@ -300,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_orders_count),
 		cmocka_unit_test(test_the_reclaimer_needs_no_mark_and_wakes_nobody),
 		cmocka_unit_test(test_each_retry_flag),
+		cmocka_unit_test(test_nofail_without_reclaim),
 		cmocka_unit_test(test_failure_says_why),
 		cmocka_unit_test(test_interleave),
 		cmocka_unit_test(test_the_kernels_names),
