@@ -168,3 +168,8 @@ int os_bind_node(void *addr, size_t size, unsigned int os_node)
 		       ? 0
 		       : -errno;
 }
+
+int os_pages_nodes(void **addrs, size_t nr, int *nodes)
+{
+	return os_hooks_now.move_pages(0, nr, addrs, NULL, nodes, 0) == 0 ? 0 : -errno;
+}

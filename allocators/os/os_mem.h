@@ -34,6 +34,8 @@ struct os_hooks {
 	long (*mbind)(void *addr, unsigned long size, int mode,
 		      const unsigned long *nodemask, unsigned long maxnode,
 		      unsigned int flags);
+	long (*move_pages)(int pid, unsigned long count, void **pages, const int *nodes,
+			   int *status, int flags);
 	/* --- os_sys.h --- */
 	int (*open)(const char *path, int flags);
 	ssize_t (*read)(int fd, void *buf, size_t size);
@@ -109,5 +111,8 @@ int os_collapse(void *addr, size_t size);
 int os_populate(void *addr, size_t size);
 /* Binds a range to a node of the machine (its number as the system has it). */
 int os_bind_node(void *addr, size_t size, unsigned int os_node);
+/* The node (as the system has it) that each of nr pages lies on; below 0, -ENOENT mostly:
+ * it has no memory. 0 or -errno. */
+int os_pages_nodes(void **addrs, size_t nr, int *nodes);
 
 #endif /* KMEM_OS_MEM_H */

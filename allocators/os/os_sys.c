@@ -20,6 +20,12 @@ static long system_mbind(void *addr, unsigned long size, int mode,
 	return syscall(SYS_mbind, addr, size, mode, nodemask, maxnode, flags);
 }
 
+static long system_move_pages(int pid, unsigned long count, void **pages,
+			      const int *nodes, int *status, int flags)
+{
+	return syscall(SYS_move_pages, pid, count, pages, nodes, status, flags);
+}
+
 static void *system_mremap(void *addr, size_t old_size, size_t new_size, int flags)
 {
 	return mremap(addr, old_size, new_size, flags);
@@ -61,9 +67,10 @@ static int system_getrlimit(int resource, struct rlimit *limit)
 		.mmap = mmap, .munmap = munmap, .mremap = system_mremap,                \
 		.mprotect = mprotect, .madvise = madvise, .memfd_create = memfd_create, \
 		.ftruncate = ftruncate, .fallocate = system_fallocate,                  \
-		.mbind = system_mbind, .open = system_open, .read = read,               \
-		.close = close, .membarrier = system_membarrier,                        \
-		.sched_getcpu = sched_getcpu, .sched_getaffinity = sched_getaffinity,   \
+		.mbind = system_mbind, .move_pages = system_move_pages,                 \
+		.open = system_open, .read = read, .close = close,                      \
+		.membarrier = system_membarrier, .sched_getcpu = sched_getcpu,          \
+		.sched_getaffinity = sched_getaffinity,                                 \
 		.sched_setaffinity = sched_setaffinity,                                 \
 		.thread_create = system_thread_create, .futex = system_futex,           \
 		.getrlimit = system_getrlimit, .sysinfo = sysinfo,                      \
@@ -92,6 +99,7 @@ void os_set_hooks(const struct os_hooks *replacement)
 	TAKE_OVER(ftruncate);
 	TAKE_OVER(fallocate);
 	TAKE_OVER(mbind);
+	TAKE_OVER(move_pages);
 	TAKE_OVER(open);
 	TAKE_OVER(read);
 	TAKE_OVER(close);

@@ -107,6 +107,14 @@ static inline long faulty_mbind(void *addr, unsigned long size, int mode,
 						       maxnode, flags);
 }
 
+static inline long faulty_move_pages(int pid, unsigned long count, void **pages,
+				     const int *nodes, int *status, int flags)
+{
+	return os_faults_hit() ? -1
+			       : os_hooks_system.move_pages(pid, count, pages, nodes,
+							    status, flags);
+}
+
 static inline int faulty_open(const char *path, int flags)
 {
 	return os_faults_hit() ? -1 : os_hooks_system.open(path, flags);
@@ -190,6 +198,7 @@ static inline void os_faults_arm_all(long fail_at, int err)
 		.ftruncate = faulty_ftruncate,
 		.fallocate = faulty_fallocate,
 		.mbind = faulty_mbind,
+		.move_pages = faulty_move_pages,
 		.open = faulty_open,
 		.read = faulty_read,
 		.close = faulty_close,

@@ -249,6 +249,89 @@ static void test_xml_topology(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* --- where frames really lie: a machine of two nodes that the hooks play --- */
+
+static struct {
+	char *start[2]; /* of what mbind() put on a node */
+	size_t size[2];
+	const char *astray; /* a page on the other node */
+	int refuse;	    /* errno */
+} machine;
+
+static long played_mbind(void *addr, unsigned long size, int mode,
+			 const unsigned long *nodemask, unsigned long maxnode,
+			 unsigned int flags)
+{
+	int node = nodemask[0] == 2;
+
+	(void)mode, (void)maxnode, (void)flags;
+	/* Frames come before their descriptors, and are more. */
+	if (size > machine.size[node]) {
+		machine.start[node] = addr;
+		machine.size[node] = size;
+	}
+	return 0;
+}
+
+/* Of each page that is touched: first of its 4 MiB. */
+static long played_move_pages(int pid, unsigned long count, void **pages,
+			      const int *nodes, int *status, int flags)
+{
+	assert_true(pid == 0 && nodes == NULL && flags == 0);
+	errno = machine.refuse;
+	for (unsigned long i = 0; machine.refuse == 0 && i < count; i++) {
+		const char *page = pages[i];
+		int node = (size_t)(page - machine.start[1]) < machine.size[1];
+
+		assert_true(node || (size_t)(page - machine.start[0]) < machine.size[0]);
+		status[i] = (page - kmem_direct_base) % (4 * MIB) != 0 ? -ENOENT
+			    : page == machine.astray		       ? !node
+								       : node;
+	}
+	return machine.refuse != 0 ? -1 : 0;
+}
+
+static void test_placement(void **state)
+{
+	static const struct os_hooks hooks = {.mbind = played_mbind,
+					      .move_pages = played_move_pages};
+	struct phys_placement p = {1, 1};
+	char path[] = "/tmp/kmem-topology-XXXXXX.xml";
+	char text[128];
+	int fd = mkstemps(path, 4);
+
+	(void)state;
+	assert_int_equal(phys_placement(&p), -ENOTSUP);
+	assert_int_equal(p.frames + p.misplaced, 0);
+	up("memory=64M,highmem=0,topology=numa:2 pu:1");
+	assert_int_equal(phys_placement(&p), -ENOTSUP);
+	down();
+
+	assert_int_equal(write(fd, xml, sizeof(xml) - 1), sizeof(xml) - 1);
+	close(fd);
+	/* hwloc takes the file's word that it is this machine. */
+	setenv("HWLOC_THISSYSTEM", "1", 1);
+	os_set_hooks(&hooks);
+	snprintf(text, sizeof(text),
+		 "memory=64M,dma=4M,highmem=0,backing=private,topology=%s", path);
+	up(text);
+	unsetenv("HWLOC_THISSYSTEM");
+	assert_int_equal(unlink(path), 0);
+	assert_false(phys_is_simulated());
+	assert_int_equal(phys_placement(&p), 0);
+	assert_int_equal(p.frames, 16);
+	assert_int_equal(p.misplaced, 0);
+	machine.astray = kmem_direct_base + 36 * MIB;
+	assert_int_equal(phys_placement(&p), 0);
+	assert_int_equal(p.frames, 16);
+	assert_int_equal(p.misplaced, 1);
+	machine.refuse = EPERM;
+	assert_int_equal(phys_placement(&p), -EPERM);
+	assert_non_null(strstr(kmem_last_error(), "move_pages"));
+	os_set_hooks(NULL);
+	down();
+}
+
 static void test_refusals(void **state)
 {
 	(void)state;
@@ -376,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_vmalloc_range),
 		cmocka_unit_test(test_synthetic_topology),
 		cmocka_unit_test(test_xml_topology),
+		cmocka_unit_test(test_placement),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_every_system_call_fails_once),
 		cmocka_unit_test(test_room_for_the_direct_map_alone),
