@@ -14,6 +14,7 @@ struct row {
 	json_t **entries;
 	size_t count;
 	const char *failure;
+	bool simulated; /* nodes are */
 };
 
 static double median_of(const struct row *row, const char *field, bool *present)
@@ -80,7 +81,7 @@ static void print_row(const struct row *row, int width, double granularity_ns)
 	print_latency(row, "latency_free_ns_p50", granularity_ns);
 	print_latency(row, "latency_free_ns_p99_9", granularity_ns);
 	print_number(row, "rss_bytes_peak", 1 << 20, 9, 2);
-	printf("  %3zu\n", row->count);
+	printf("  %3zu%s\n", row->count, row->simulated ? "  simulated nodes" : "");
 }
 
 /* Entries of one cell stand together, block after block. */
@@ -96,10 +97,13 @@ static size_t take_row(json_t *list, size_t start, struct row *row)
 		abort();
 	for (; end < json_array_size(list); end++) {
 		json_t *entry = json_array_get(list, end);
+		const json_t *numa = json_object_get(json_object_get(entry, "kmembench"),
+						     "numa");
 
 		if (strcmp(json_string_value(json_object_get(entry, "name")), row->key) !=
 		    0)
 			break;
+		row->simulated |= json_is_true(json_object_get(numa, "simulated"));
 		if (json_is_true(json_object_get(entry, "error_occurred")))
 			row->failure = json_string_value(
 				json_object_get(entry, "error_message"));

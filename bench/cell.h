@@ -138,6 +138,8 @@ void cell_memory(struct memory_usage *usage);
 void cell_add_latency(const struct cell *cell, json_t *entry, json_t *kmembench);
 /* Adds resident memory and its course over time (bench/cell_json_memory.c). */
 void cell_add_memory(const struct cell *cell, json_t *entry, json_t *kmembench);
+/* Of libkmem's own nodes; any thread, all work done. */
+void cell_add_numa(json_t *entry, json_t *kmembench);
 
 /* Quanta of each thread that fit memory_time_s, judged by the throughput pass. Weak, as
  * the pass. */

@@ -5,8 +5,6 @@
 #include <sys/personality.h>
 #include <unistd.h>
 
-#include <kmem/phys.h>
-
 #include "allocators/peers/library.h"
 #include "bench/cell.h"
 #include "bench/json_set.h"
@@ -134,9 +132,7 @@ json_t *cell_entry(const struct cell *cell)
 	cell_add_memory(cell, entry, kmembench);
 	add_counters(cell, entry, kmembench);
 	json_object_update(entry, cell->reported);
-	json_set(kmembench, "numa",
-		 json_pack("{s:b, s:i}", "simulated", (int)phys_is_simulated(), "nodes",
-			   phys_nr_nodes() > 0 ? phys_nr_nodes() : 1));
+	cell_add_numa(entry, kmembench);
 	json_set(entry, "kmembench", kmembench);
 	return entry;
 }

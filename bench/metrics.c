@@ -139,6 +139,16 @@ static const struct metric metrics[] = {
 	{"cache_colours", "colours", METRIC_NEITHER,
 	 "starts of a slab that colour's cache has: with one there is nothing to colour"},
 
+	{"fallback_in", "pages/page", METRIC_LOWER,
+	 "numa_miss / (numa_hit + numa_miss): share of the pages that were served by a node "
+	 "that was not preferred; of all nodes of libkmem's together, where there are several"},
+	{"fallback_out", "pages/page", METRIC_LOWER,
+	 "numa_foreign / (numa_hit + numa_foreign): share of a node's requests that others "
+	 "served; over all nodes the same as fallback_in, node by node not (results have both)"},
+	{"locality", "pages/page", METRIC_HIGHER,
+	 "local_node / (local_node + other_node): share of the pages that lie on the node "
+	 "that the requesting thread ran on"},
+
 	{"page_faults", "1", METRIC_LOWER,
 	 "page faults of all threads in the timed region, a total: divide by iterations"},
 	{"context_switches", "1", METRIC_LOWER,

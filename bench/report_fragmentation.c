@@ -28,6 +28,8 @@ static const struct {
 	{"kswapd_pages", "kswapd pages", UNIT_COUNT},
 	{"direct_pages", "direct pages", UNIT_COUNT},
 	{"alloc_stalls", "stalls", UNIT_COUNT},
+	{"fallback_in", "fallback in", UNIT_SHARE},
+	{"locality", "locality", UNIT_SHARE},
 	{"cache_colours", "colours", UNIT_COUNT},
 	{"modelled_l1_misses_per_touch", "L1 misses a touch, modelled", UNIT_RATIO},
 };
@@ -98,7 +100,9 @@ void report_memory(FILE *out, const struct dataset *d)
 	      "allocator's own; below 0 where blocks are not touched. Realised: (R − L) / R at "
 	      "the end. Space ratio: max R / max L. Idle: R so long after the last "
 	      "free. Free in 2 MiB blocks, unusable: shares of a page allocator's free memory "
-	      "(the unusable free space index). Pages and stalls: of all passes.</p>\n<div class=\"scroll\"><table><thead><tr><th>allocator</th>",
+	      "(the unusable free space index). Pages and stalls: of all passes. Fallback in, "
+	      "locality: shares of pages served by a node that was not preferred, and by the "
+	      "requesting thread's own.</p>\n<div class=\"scroll\"><table><thead><tr><th>allocator</th>",
 	      out);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(columns); i++) {
 		if (shown[i])
