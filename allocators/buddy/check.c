@@ -207,6 +207,27 @@ static int check_zone(const struct zone *zone)
 	return err != 0 ? err : check_blocks(zone, walk.pages);
 }
 
+/* A page that one node was asked for and another one gave is counted on both, and every
+ * page is local or not. */
+static int check_numa(void)
+{
+	unsigned long long miss, foreign;
+	struct buddy_stats s;
+
+	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &s);
+	miss = s.numa[NUMA_MISS];
+	foreign = s.numa[NUMA_FOREIGN];
+	if (miss == foreign &&
+	    s.numa[NUMA_HIT] + miss == s.numa[NUMA_LOCAL] + s.numa[NUMA_OTHER])
+		return 0;
+	return kmem_error(-EFAULT,
+			  "numa_miss of all nodes is %llu, numa_foreign %llu, "
+			  "numa_hit %llu, local_node %llu, other_node %llu",
+			  miss, foreign, (unsigned long long)s.numa[NUMA_HIT],
+			  (unsigned long long)s.numa[NUMA_LOCAL],
+			  (unsigned long long)s.numa[NUMA_OTHER]);
+}
+
 int buddy_check(void)
 {
 	for_each_zone (zone) {
@@ -215,5 +236,5 @@ int buddy_check(void)
 		if (err != 0)
 			return err;
 	}
-	return 0;
+	return check_numa();
 }

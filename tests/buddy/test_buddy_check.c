@@ -39,6 +39,18 @@ static void test_free_lists(void **state)
 	mm_down();
 }
 
+static void test_numa_counters(void **state)
+{
+	(void)state;
+	mm_up(SMALL);
+	buddy_node_stats[0].miss++;
+	assert_broken("numa_miss of all nodes is 1, numa_foreign 0");
+	buddy_node_stats[0].foreign++;
+	assert_broken("numa_hit 0, local_node 0");
+	buddy_node_stats[0].other++;
+	mm_down();
+}
+
 /* Puts a block on a list of its zone, and nothing more. */
 static void put_unjoined(struct zone *zone, struct page *page, unsigned int order)
 {
@@ -217,8 +229,11 @@ static void test_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_free_lists), cmocka_unit_test(test_forgotten_merge),
-		cmocka_unit_test(test_blocks),	   cmocka_unit_test(test_percpu_lists),
+		cmocka_unit_test(test_free_lists),
+		cmocka_unit_test(test_numa_counters),
+		cmocka_unit_test(test_forgotten_merge),
+		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_percpu_lists),
 		cmocka_unit_test(test_rows),
 	};
 
