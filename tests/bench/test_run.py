@@ -72,7 +72,7 @@ def test_every_workload(tmp):
             ("glibc,slab,jemalloc,mimalloc,tcmalloc", "wset,larson", []),
             ("glibc,slab", "xmalloc", []),
             ("buddy,mmap", "page-repeat,page-bulk", ["-s", "4K,32K"]),
-            ("vmalloc,mmap", "vm-fix", [])):
+            ("vmalloc,mmap", "vm-fix,vm-random,vm-align,vm-busy", [])):
         if "page-bulk" in workloads:
             extra = [*extra, "-p", "bulk_bytes=4M"]
         result = run("run", "-a", allocators, "-w", workloads, *extra, "-o", out, "--check", *FAST)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The page workloads and vm-fix. */
+/* The page workloads and those of virtual ranges. */
 #include "tests/workloads/model.h"
 
 #include <errno.h>
 #include <stdio.h>
+
+#include <kmem/mm_types.h>
 
 #include "workloads/harness/arena.h"
 
@@ -161,6 +163,12 @@ static void page_sizes_are_powers_of_two(void **state)
 		{"page-frag", "fill_bytes=64K", 4096, "give 20 to 2^32 blocks"},
 		{"vm-fix", NULL, 5000, "takes whole pages, and 5000 bytes is none"},
 		{"vm-fix", NULL, 100, "takes no size below 4096"},
+		{"vm-random", "pages_min=9,pages_max=8", 0,
+		 "pages_min=9 above pages_max=8"},
+		{"vm-random", "pages_min=9,pages_max=9", 0, NULL},
+		{"vm-align", "align_max_bytes=12K", 0, "12288, which is no power of two"},
+		{"vm-align", "align_max_bytes=4K", 0, NULL},
+		{"vm-busy", NULL, 0, NULL},
 	};
 
 	(void)state;
@@ -194,6 +202,103 @@ static void vm_fix_touches_every_page(void **state)
 	driver_finish(&d);
 }
 
+/* Uniform between the bounds, both reached; freed with the size asked for. */
+static void vm_random_draws_pages(void **state)
+{
+	uint64_t seen[8] = {0}, ops;
+	struct driver d;
+
+	(void)state;
+	driver_init(&d, "vm-random", "pages_min=3,pages_max=7", 0, 2);
+	d.run.check = true;
+	assert_int_equal(d.run.touch, TOUCH_PAGES);
+	assert_int_equal(workload_size_max(&d.run), 7 * PAGE_SIZE);
+	driver_setup(&d);
+	ops = driver_pass(&d, 100);
+	assert_int_equal(ops, 2 * 100 * 8);
+	assert_int_equal(d.model->allocs, ops);
+	for (size_t i = 0; i < d.model->logged; i++) {
+		assert_int_equal(d.model->log[i].size % PAGE_SIZE, 0);
+		assert_in_range(d.model->log[i].size, 3 * PAGE_SIZE, 7 * PAGE_SIZE);
+		seen[d.model->log[i].size / PAGE_SIZE]++;
+	}
+	for (int n = 3; n <= 7; n++)
+		assert_in_range(seen[n], 2 * ops / 10, 2 * ops / 3);
+	driver_finish(&d);
+	driver_same_seed("vm-random", NULL, 5, true);
+}
+
+static void vm_align_asks_for_every_power(void **state)
+{
+	uint64_t seen = 0, ops;
+	struct driver d;
+
+	(void)state;
+	driver_init(&d, "vm-align", "align_max_bytes=64K,pages_max=3", 0, 2);
+	d.run.check = true;
+	assert_int_equal(workload_size_max(&d.run), 64 << 10);
+	driver_setup(&d);
+	ops = driver_pass(&d, 20);
+	assert_int_equal(ops, 2 * 20 * 32);
+	for (size_t i = 0; i < d.model->logged; i++) {
+		const struct model_event *e = &d.model->log[i];
+
+		if (e->what != 'a')
+			continue;
+		assert_in_range(e->size, PAGE_SIZE, 3 * PAGE_SIZE);
+		assert_int_equal(e->size % PAGE_SIZE + (e->align & (e->align - 1)), 0);
+		seen |= e->align;
+	}
+	assert_int_equal(seen, 0x1f000); /* 4 to 64 KiB, and nothing else */
+	driver_finish(&d);
+	driver_same_seed("vm-align", NULL, 5, true);
+}
+
+/* An allocator that forgets the alignment is found out. */
+static void vm_align_checks(void **state)
+{
+	static struct driver d;
+
+	(void)state;
+	driver_init(&d, "vm-align", "align_max_bytes=64K,pages_max=1", 0, 1);
+	d.model->ops.alloc = alloc_off_by_a_page;
+	driver_setup(&d);
+	CATCH_FAIL(driver_pass(&d, 1));
+	assert_contains(fail_reason, "'model'");
+	assert_contains(fail_reason, "not aligned to");
+	model_thread = 0;
+	model_delete(d.model);
+}
+
+/* A large and a small range at a time, beside those that stay. */
+static void vm_busy_keeps_areas(void **state)
+{
+	(void)state;
+	for (unsigned int threads = 1; threads <= 3; threads += 2) {
+		uint64_t arenas = arena_bytes(), ops;
+		struct driver d;
+
+		driver_init(&d, "vm-busy", "busy_areas=100,large_pages=5", 0, threads);
+		d.run.check = true;
+		assert_int_equal(workload_size_max(&d.run), 5 * PAGE_SIZE);
+		assert_int_equal(d.run.workload->footprint(&d.run),
+				 (100 + threads * 6) * PAGE_SIZE);
+		driver_setup(&d);
+		ops = driver_pass(&d, 10);
+		assert_int_equal(ops, threads * 10 * 4);
+		assert_int_equal(d.model->allocs, 100 + 2 * ops);
+		assert_in_range(d.model->live_bytes_max, 106 * PAGE_SIZE / threads,
+				(100 + threads * 6) * PAGE_SIZE);
+		for (size_t i = 100; threads == 1 && i < 100 + 4 * ops; i++) {
+			assert_int_equal(d.model->log[i].what, "aaff"[i % 4]);
+			assert_int_equal(d.model->log[i].size,
+					 (i % 2 == 0 ? 5 : 1) * PAGE_SIZE);
+		}
+		driver_finish(&d);
+		assert_int_equal(arena_bytes(), arenas);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +310,10 @@ int main(void)
 		cmocka_unit_test(page_alignment_is_checked),
 		cmocka_unit_test(page_sizes_are_powers_of_two),
 		cmocka_unit_test(vm_fix_touches_every_page),
+		cmocka_unit_test(vm_random_draws_pages),
+		cmocka_unit_test(vm_align_asks_for_every_power),
+		cmocka_unit_test(vm_align_checks),
+		cmocka_unit_test(vm_busy_keeps_areas),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,8 @@ static void all_are_listed_by_name(void **state)
 		"larson",      "msgpass",    "open-loop",     "page-bulk", "page-repeat",
 		"pair",	       "phased",     "realloc",	      "replay",	   "sawtooth",
 		"server-life", "slack-half", "startup",	      "swap",	   "threadtest",
-		"vm-fix",      "wset",	     "xmalloc"};
+		"vm-align",    "vm-busy",    "vm-fix",	      "vm-random", "wset",
+		"xmalloc"};
 
 	(void)state;
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(names); i++) {
