@@ -87,6 +87,12 @@ const struct kmem_option vmalloc_options[] = {
 	 .initial = "64M",
 	 .help = "freed areas that stay mapped for reuse, in bytes; 0: unmapped by vfree(), slow "
 		 "but uses after free fault"},
+	{.name = "percpu_areas",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct vmalloc_config, percpu_areas),
+	 .initial = "on",
+	 .help = "small freed areas on per-CPU stacks, half of lazy_bytes; off: all areas in one "
+		 "pool under its lock"},
 	{.name = "runs",
 	 .type = KMEM_OPT_BOOL,
 	 .offset = offsetof(struct vmalloc_config, runs),

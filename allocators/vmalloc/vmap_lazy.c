@@ -11,7 +11,8 @@
  * used until a purge, which any request that runs out brings about, or until the page
  * allocator asks for them (vmap_shrink.c).
  *
- * Two tiers. Small areas lie on stacks, one per CPU, node and number of pages.
+ * Two tiers. Small areas lie on stacks, one per CPU, node and number of pages (option
+ * percpu_areas).
  * What does not fit, or is larger, lies in the pool: a hash by key and one list
  * by age. When the pool is over its limit, its oldest areas go until it is half
  * full: unmapping half of it at a time makes neighbours likely, and leaves what
@@ -341,6 +342,9 @@ int vmap_lazy_init(void)
 	uint64_t budget = lazy_pages / 2 / os_nr_cpus() / vmap_layer.nr_nodes;
 	unsigned int sizes;
 
+	vmap_layer.pool.limit_pages = lazy_pages;
+	if (!vmap_layer.config.percpu_areas)
+		return 0;
 	vmap_layer.pool.limit_pages = lazy_pages - lazy_pages / 2;
 	if (budget < PERCPU_BUDGET_PAGES_MIN)
 		budget = lazy_pages / 2 < PERCPU_BUDGET_PAGES_MIN

@@ -118,6 +118,12 @@ static void pool_and_purges(void **state)
 	stress("lazy_bytes=2M", true, 2000);
 }
 
+static void pool_alone(void **state)
+{
+	(void)state;
+	stress("percpu_areas=off", true, 2000);
+}
+
 static void eager_list(void **state)
 {
 	(void)state;
@@ -156,9 +162,9 @@ static void racing_double_frees(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		vmalloc_test(per_cpu_by_rseq),	   vmalloc_test(per_cpu_by_locks),
-		vmalloc_test(pool_and_purges),	   vmalloc_test(eager_list),
-		vmalloc_test(racing_double_frees),
+		vmalloc_test(per_cpu_by_rseq), vmalloc_test(per_cpu_by_locks),
+		vmalloc_test(pool_and_purges), vmalloc_test(pool_alone),
+		vmalloc_test(eager_list),      vmalloc_test(racing_double_frees),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,38 @@ static void lazy_bytes_is_a_bound(void **state)
 	stack_down();
 }
 
+/* Without stacks the pool has all of lazy_bytes, for areas of any size. */
+static void pool_alone(void **state)
+{
+	uint64_t pages = ((uint64_t)4 << 20) / PAGE_SIZE, calls;
+	void *p[64];
+
+	(void)state;
+	stack_up("lazy_bytes=4M,percpu_areas=off");
+	assert_int_equal(vmap_layer.percpu_pages_max, 0);
+	for (int i = 0; i < 64; i++)
+		p[i] = vmalloc(16 * PAGE_SIZE);
+	for (int i = 0; i < 64; i++) {
+		vfree(p[i]);
+		assert_int_equal(vmap_layer.pool.areas, i + 1);
+	}
+	/* As much as lazy_bytes, nothing purged, and everything is found again. */
+	assert_int_equal(stats_now().lazy_pages, pages);
+	assert_int_equal(stats_now().purges, 0);
+	calls = stats_now().map_calls;
+	for (int i = 0; i < 64; i++)
+		p[i] = vmalloc(16 * PAGE_SIZE);
+	assert_int_equal(stats_now().map_calls, calls);
+	assert_int_equal(stats_now().lazy_areas, 0);
+	assert_vmalloc_sound();
+	for (int i = 0; i < 64; i++)
+		vfree(p[i]);
+	expect_reports();
+	vfree(p[0]);
+	assert_report("vfree() of %p: double free of an area of 16 pages", p[0]);
+	stack_down();
+}
+
 static void eager_keeps_nothing(void **state)
 {
 	void *p[10];
@@ -275,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		vmalloc_test(freed_areas_come_back),
 		vmalloc_test(lazy_bytes_is_a_bound),
+		vmalloc_test(pool_alone),
 		vmalloc_test(eager_keeps_nothing),
 		vmalloc_test(neighbours_are_unmapped_together),
 		vmalloc_test(runs_of_frames),

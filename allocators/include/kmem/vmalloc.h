@@ -36,6 +36,8 @@ struct vmalloc_config {
 	int search;
 	/* Freed areas kept mapped for reuse; 0: eager. */
 	uint64_t lazy_bytes;
+	/* Small ones on stacks of the CPUs; else all in one pool under a lock. */
+	bool percpu_areas;
 	/* Neighbouring frames are mapped by one call. */
 	bool runs;
 	/* Page tables are filled at once, as the kernel does. */
