@@ -29,7 +29,8 @@
  *   icount      the pass under callgrind; "icount OPS": operations of all threads
  *   finish      the last one; the answer is the entry for the results, as JSON; after a
  *               memory pass alone, what that adds to an entry (memory_process.h); after
- *               slabinfo, {"status", "slabinfo": text, "live_bytes", "looks"}
+ *               slabinfo, {"status", "slabinfo": [lines], "caches": [{}], "live_bytes",
+ * "looks"}
  *
  * A failure is answered by {"status": "failed", "error": ...} and ends the process.
  * A process whose input ends before any command does prepare, plain, latency,

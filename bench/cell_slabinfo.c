@@ -5,14 +5,15 @@
  *
  * THEORY. Live bytes are counted as in the memory pass. A thread beside the workers
  * reads them every LOOK_NS, and each time that they are higher than ever before it has
- * the caches tell their columns into a text that replaces the last one. Workers look,
+ * the caches tell their columns, which replace the last ones. Workers look,
  * too: where the workload names a new phase (a burst has just been allocated), and at the
  * end of all work, where everybody waits and the columns agree with each other to the
  * object. At other looks they are sums over counters that change meanwhile.
  *
- * Nothing is allocated: the text has a fixed place in an arena.
+ * Nothing is allocated: the columns have a fixed place in an arena.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -20,11 +21,13 @@
 #include <kmem/slab.h>
 
 #include "bench/cell_probed.h"
+#include "bench/json_set.h"
 #include "workloads/harness/arena.h"
 
-#define LOOK_NS 1000000L
-/* A thousand caches of names as long as the kernel allows. */
-#define TEXT_BYTES ((size_t)256 << 10)
+#define LOOK_NS	   1000000L
+#define CACHES_MAX 1024u
+/* Longer than any name that a cache may have. */
+#define NAME_BYTES 64u
 
 struct slabinfo_peak {
 	pthread_mutex_t lock; /* of all but `stopping` */
@@ -34,20 +37,21 @@ struct slabinfo_peak {
 	_Atomic bool stopping;
 	int64_t live_bytes; /* at the look that was kept; -1: none yet */
 	uint64_t looks;
-	size_t length;
-	char text[TEXT_BYTES];
+	size_t nr;
+	struct kmem_cache_info info[CACHES_MAX];
+	char name[CACHES_MAX][NAME_BYTES]; /* the caches' own may be gone by the end */
 };
 
-/* NULL: the head lines. */
-static void add_line(const struct kmem_cache_info *info, void *arg)
+static void keep(const struct kmem_cache_info *info, void *arg)
 {
 	struct slabinfo_peak *peak = arg;
-	int n = slabinfo_format(info, peak->text + peak->length,
-				TEXT_BYTES - peak->length);
 
-	if (n < 0 || (size_t)n >= TEXT_BYTES - peak->length)
+	if (peak->nr == CACHES_MAX)
 		cell_fail("slabinfo is longer than there is room for: too many caches");
-	peak->length += (size_t)n;
+	snprintf(peak->name[peak->nr], NAME_BYTES, "%s", info->name);
+	peak->info[peak->nr] = *info;
+	peak->info[peak->nr].name = peak->name[peak->nr];
+	peak->nr++;
 }
 
 /* settled: no thread is at work, so equal columns are the better ones. */
@@ -66,9 +70,8 @@ static void look(struct cell *cell, bool settled)
 	peak->looks++;
 	if (live > peak->live_bytes || (settled && live == peak->live_bytes)) {
 		peak->live_bytes = live;
-		peak->length = 0;
-		add_line(NULL, peak);
-		slabinfo(add_line, peak);
+		peak->nr = 0;
+		slabinfo(keep, peak);
 	}
 	pthread_mutex_unlock(&peak->lock);
 }
@@ -151,11 +154,51 @@ void cell_slabinfo_pass(struct cell *cell, uint64_t quanta)
 	cell->probe_shared->on_phase = NULL;
 }
 
+static json_t *cache_json(const struct kmem_cache_info *info)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} columns[] = {
+		{"active_objs", info->active_objs},
+		{"num_objs", info->num_objs},
+		{"objsize_bytes", info->objsize_bytes},
+		{"objperslab", info->objperslab},
+		{"pagesperslab", info->pagesperslab},
+		{"limit", info->limit},
+		{"batchcount", info->batchcount},
+		{"sharedfactor", info->sharedfactor},
+		{"active_slabs", info->active_slabs},
+		{"num_slabs", info->num_slabs},
+		{"sharedavail", info->sharedavail},
+		/* What /proc/slabinfo has no columns for: how a slab is laid out. */
+		{"colours", info->colours},
+		{"colour_off_bytes", info->colour_off_bytes},
+		{"slack_bytes", info->slack_bytes},
+	};
+	json_t *cache = json_object();
+
+	json_set_string(cache, "name", info->name);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(columns); i++)
+		json_set_integer(cache, columns[i].name, columns[i].value);
+	json_set(cache, "off_slab", json_boolean(info->off_slab));
+	return cache;
+}
+
 json_t *cell_slabinfo_entry(const struct cell *cell)
 {
 	const struct slabinfo_peak *peak = cell->slabinfo;
+	json_t *caches = json_array(), *lines = json_array();
+	char line[512];
 
-	return json_pack("{s:s, s:s, s:I, s:I}", "status", "ok", "slabinfo", peak->text,
-			 "live_bytes", (json_int_t)peak->live_bytes, "looks",
-			 (json_int_t)peak->looks);
+	slabinfo_format(NULL, line, sizeof(line));
+	json_array_append_new(lines, json_string(line));
+	for (size_t i = 0; i < peak->nr; i++) {
+		slabinfo_format(&peak->info[i], line, sizeof(line));
+		json_array_append_new(lines, json_string(line));
+		json_array_append_new(caches, cache_json(&peak->info[i]));
+	}
+	return json_pack("{s:s, s:o, s:o, s:I, s:I}", "status", "ok", "slabinfo", lines,
+			 "caches", caches, "live_bytes", (json_int_t)peak->live_bytes,
+			 "looks", (json_int_t)peak->looks);
 }

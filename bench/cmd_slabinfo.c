@@ -28,6 +28,8 @@ static const char help[] =
 	"      --time S           about how long the workload runs (0.2)\n"
 	"      --timeout S        a process that has worked longer is killed (60)\n"
 	"      --seed N           seed of all random draws (from the clock)\n"
+	"      --json             all cells as JSON, with the layout of slabs that\n"
+	"                         /proc/slabinfo has no columns for: colours, slack, off_slab\n"
 	"  -q, --quiet            nothing on standard error but errors\n"
 	"  -h, --help             this text\n"
 	"      --version          the version\n\n"
@@ -38,13 +40,15 @@ static const char help[] =
 	"examples:\n"
 	"  kmembench slabinfo\n"
 	"  kmembench slabinfo -a kmem -w larson -t 2\n"
-	"  kmembench slabinfo -a slab:colour=off -w pair -s 100\n";
+	"  kmembench slabinfo -a slab:colour=off -w pair -s 100\n"
+	"  kmembench slabinfo --json -q | jq '.cells[].caches[] | select(.off_slab)'\n";
 
 static const struct option long_options[] = {
 	RUN_GRID_OPTIONS,
 	{"time", required_argument, NULL, OPT_TIME},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"seed", required_argument, NULL, OPT_SEED},
+	{"json", no_argument, NULL, 'j'},
 	{"quiet", no_argument, NULL, 'q'},
 	{NULL, 0, NULL, 0},
 };
@@ -58,6 +62,7 @@ struct slabinfo_command {
 	struct plan plan;
 	struct grid grid;
 	bool quiet, seed_given;
+	json_t *cells; /* --json: what it will print; else NULL */
 };
 
 static int parse(struct slabinfo_command *s, int argc, char **argv)
@@ -70,6 +75,7 @@ static int parse(struct slabinfo_command *s, int argc, char **argv)
 				     NULL)) != -1) {
 		switch (option) {
 		case 'q': s->quiet = true; break;
+		case 'j': s->cells = s->cells ? s->cells : json_array(); break;
 		default:
 			code = run_grid_option("slabinfo", option, optarg, &s->grid);
 			if (code == -1)
@@ -167,21 +173,40 @@ static json_t *run_cell(const struct plan *plan, const struct plan_cell *cell)
 	return entry;
 }
 
+static void print_lines(const struct slabinfo_command *s, const struct plan_cell *cell,
+			const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	if (s->plan.count > 1)
+		printf("# cell %s\n", cell->key);
+	json_array_foreach (lines, i, line)
+		fputs(json_string_value(line), stdout);
+	fflush(stdout); /* before the line about it, where both go one way */
+}
+
 static int show_cell(const struct slabinfo_command *s, const struct plan_cell *cell)
 {
 	json_t *entry = run_cell(&s->plan, cell);
-	const char *text = json_string_value(json_object_get(entry, "slabinfo"));
+	const json_t *lines = json_object_get(entry, "slabinfo");
 	const char *reason = json_string_value(json_object_get(entry, "error"));
 	int code = EXIT_CELL_FAILED;
 	json_int_t looks;
 	char size[32];
 	double live;
 
-	if (text != NULL) {
-		if (s->plan.count > 1)
-			printf("# cell %s\n", cell->key);
-		fputs(text, stdout);
-		fflush(stdout); /* before the line about it, where both go one way */
+	if (lines != NULL) {
+		if (s->cells == NULL)
+			print_lines(s, cell, lines);
+		else
+			json_array_append_new(
+				s->cells,
+				json_pack("{s:s, s:O, s:O, s:O}", "cell", cell->key,
+					  "live_bytes",
+					  json_object_get(entry, "live_bytes"), "looks",
+					  json_object_get(entry, "looks"), "caches",
+					  json_object_get(entry, "caches")));
 		live = (double)json_integer_value(json_object_get(entry, "live_bytes"));
 		looks = json_integer_value(json_object_get(entry, "looks"));
 		if (!s->quiet)
@@ -217,6 +242,13 @@ static int show(struct slabinfo_command *s)
 		code = one != EXIT_DONE ? one : code;
 	}
 	runner_release_signals();
+	if (s->cells != NULL) {
+		json_t *root = json_pack("{s:O}", "cells", s->cells);
+
+		json_dumpf(root, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(root);
+	}
 	return code;
 }
 
@@ -238,6 +270,7 @@ int cmd_slabinfo(int argc, char **argv)
 		code = plan_add_grid(&s.plan, &s.grid) != 0 ? EXIT_USAGE : show(&s);
 	}
 	json_decref(s.grid.params);
+	json_decref(s.cells);
 	plan_release(&s.plan);
 	return code;
 }

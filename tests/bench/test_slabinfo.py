@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """kmembench slabinfo: the kernel's columns, at the workload's peak. TAP."""
+import json
 import re
 import sys
 
@@ -49,6 +50,26 @@ def live_objects(allocator, cache, slots):
           f"{allocator}: says which cell", result.stderr)
 
 
+def as_json():
+    """The same columns by name, and how a slab is laid out."""
+    variant = "slab:colour=off,descriptors=off"
+    result = show("--json", "-a", f"slab,{variant}", "-w", "wset", "--json", "-q")
+    cells = json.loads(result.stdout)["cells"]
+    check([c["cell"].split("/")[1] for c in cells] == ["slab", variant] and
+          all(c["live_bytes"] > 0 and c["looks"] > 0 for c in cells), "every cell", result.stdout)
+    wanted = {"name", *NUMBERS, "objsize_bytes", "colours", "colour_off_bytes", "slack_bytes",
+              "off_slab"} - {"objsize"}
+    check(all(set(cache) == wanted for c in cells for cache in c["caches"]), "every column",
+          result.stdout)
+    table = [{cache["name"]: cache for cache in c["caches"]} for c in cells]
+    check(table[0]["kmem_cache"]["colours"] > 1 and table[0]["kmem_cache"]["colour_off_bytes"] == 64
+          and table[1]["kmem_cache"]["colours"] <= 1, "colouring is seen", result.stdout)
+    check(table[1]["size-1024"]["off_slab"] and not table[1]["size-32"]["off_slab"],
+          "so is where descriptors lie", result.stdout)
+    check(all(t["size-64"]["num_objs"] == t["size-64"]["objperslab"] * t["size-64"]["num_slabs"]
+              for t in table), "columns agree with each other")
+
+
 def refused(name, code, words, *args):
     result = run("slabinfo", *args)
     missing = [w for w in words if w not in result.stderr]
@@ -73,6 +94,7 @@ def main():
           "a variant's caches are its own: percpu=off has no arrays", parts[-1])
     result = show("vmalloc", "-a", "vmalloc", "-w", "vm-fix", "-s", "64K")
     check("vmap_area" in caches(result.stdout), "vmalloc's descriptors", result.stdout)
+    as_json()
     refused("no slabs", 4, ["'glibc' has no slab caches", "slab", "kmem", "vmalloc"], "-a", "glibc")
     refused("one of several has none", 4, ["'bump'"], "-a", "slab,bump", "-w", "pair")
     refused("unknown workload", 2, ["'wsat'", "wset"], "-w", "wsat")
