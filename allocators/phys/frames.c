@@ -36,13 +36,24 @@ void phys_unmap_frames(void *addr, unsigned long pfn, unsigned long nr)
 
 int phys_zero_frames(unsigned long pfn, unsigned long nr)
 {
-	void *addr = phys_map_frames(pfn, nr);
+	size_t bytes = nr << PAGE_SHIFT;
+	void *addr = in_highmem(pfn) ? os_map_shared(bytes, phys_memory.fd,
+						     (off_t)(pfn << PAGE_SHIFT))
+				     : pfn_to_virt(pfn);
 
-	if (addr == NULL)
-		return -ENOMEM;
-	memset(addr, 0, nr << PAGE_SHIFT);
-	phys_unmap_frames(addr, pfn, nr);
-	return 0;
+	if (addr != NULL) {
+		memset(addr, 0, bytes);
+		phys_unmap_frames(addr, pfn, nr);
+		return 0;
+	}
+	/* No mapping is left. What has no memory is zero, too; the next touch is dearer.
+	 */
+	if (phys_discard_frames(pfn, nr) == 0)
+		return 0;
+	return kmem_error(-ENOMEM,
+			  "%lu HIGHMEM frames from %lu on cannot be zeroed: %s; raise "
+			  "vm.max_map_count if many areas are mapped",
+			  nr, pfn, strerror(errno));
 }
 
 int phys_discard_frames(unsigned long pfn, unsigned long nr)

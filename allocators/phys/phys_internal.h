@@ -75,7 +75,8 @@ char *phys_vmalloc_base(size_t range_bytes);
 void *phys_map_frames(unsigned long pfn, unsigned long nr);
 void phys_unmap_frames(void *addr, unsigned long pfn, unsigned long nr);
 
-/* Zeroes the frames. 0, or -ENOMEM where HIGHMEM frames cannot be mapped. */
+/* Zeroes the frames. 0, or -ENOMEM with a text where HIGHMEM frames can neither be mapped
+ * nor be given back. */
 int phys_zero_frames(unsigned long pfn, unsigned long nr);
 
 /* Gives the frames' memory back to the system; they read as zeroes. 0 or -errno. */

@@ -45,23 +45,67 @@ static void test_setup(void **state)
 	}
 }
 
-/* A HIGHMEM page that cannot be zeroed is not handed out, and not lost. */
+static void *no_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	(void)addr, (void)size, (void)prot, (void)flags, (void)fd, (void)offset;
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+static int no_fallocate(int fd, int mode, off_t offset, off_t size)
+{
+	static int calls;
+
+	/* The third one succeeds. */
+	if (++calls == 3)
+		return os_hooks_system.fallocate(fd, mode, offset, size);
+	errno = EINTR;
+	return -1;
+}
+
+static void assert_zero(const struct page *page, unsigned int order)
+{
+	unsigned long pfn = page_to_pfn(page), nr = 1UL << order;
+	const char *bytes = phys_map_frames(pfn, nr);
+
+	for (size_t i = 0; i < nr << PAGE_SHIFT; i++)
+		assert_int_equal(bytes[i], 0);
+	phys_unmap_frames((void *)bytes, pfn, nr);
+}
+
+/* A HIGHMEM page that cannot be mapped is zeroed all the same; one that cannot be zeroed
+ * is not handed out, and not lost. */
 static void test_zeroing_highmem(void **state)
 {
+	static const struct os_hooks no_maps = {.mmap = no_mmap};
+	static const struct os_hooks neither = {.mmap = no_mmap,
+						.fallocate = no_fallocate};
 	struct page *page, *pages[5];
+	void *window;
 
 	(void)state;
 	mm_up("memory=32M,dma=0,highmem=8M,topology=numa:1 pu:1");
-	os_faults_arm(1, ENOMEM);
-	page = alloc_pages(GFP_HIGHUSER | __GFP_ZERO, 2);
-	os_faults_disarm();
-	assert_null(page);
+	page = alloc_pages(GFP_HIGHUSER, 2);
+	window = phys_map_frames(page_to_pfn(page), 4);
+	memset(window, 1, 4 << PAGE_SHIFT);
+	phys_unmap_frames(window, page_to_pfn(page), 4);
+	__free_pages(page, 2);
+	kmem_error(0, "nothing");
+	os_set_hooks(&no_maps);
+	assert_ptr_equal(alloc_pages(GFP_HIGHUSER | __GFP_ZERO, 2), page);
+	os_set_hooks(NULL);
+	assert_string_equal(kmem_last_error(), "nothing");
+	assert_zero(page, 2);
+	__free_pages(page, 2);
+
+	os_set_hooks(&neither);
+	assert_null(alloc_pages(GFP_HIGHUSER | __GFP_ZERO, 2));
 	assert_non_null(strstr(kmem_last_error(), "vm.max_map_count"));
 	check();
-	os_faults_arm(3, ENOMEM);
-	assert_int_equal(alloc_pages_bulk(GFP_HIGHUSER | __GFP_ZERO, 5, pages), 2);
-	os_faults_disarm();
-	free_pages_bulk(2, pages);
+	assert_int_equal(alloc_pages_bulk(GFP_HIGHUSER | __GFP_ZERO, 5, pages), 0);
+	assert_int_equal(alloc_pages_bulk(GFP_HIGHUSER | __GFP_ZERO, 5, pages), 1);
+	os_set_hooks(NULL);
+	free_pages_bulk(1, pages);
 	mm_down();
 }
 
