@@ -51,17 +51,47 @@ static const char *clause_of(const char *help, const char *value, size_t *length
 	return help;
 }
 
+/* What a clause says that the value goes with, "(needs highmem=0)": written behind the
+ * value, so that the variant runs as it is named. *length 0: nothing. */
+static const char *needs_of(const char *clause, size_t clause_length, size_t *length)
+{
+	static const char words[] = "(needs ";
+	const char *at = strstr(clause, words);
+
+	*length = 0;
+	if (at == NULL || (size_t)(at - clause) >= clause_length)
+		return "";
+	at += sizeof(words) - 1;
+	*length = strcspn(at, ")");
+	return at;
+}
+
+/* "lower=lists", or "backing=private,highmem=0"; as snprintf(). */
+static int format_setting(const json_t *option, const char *value, char *buf, size_t size)
+{
+	size_t length, needs_length;
+	const char *needs;
+	bool own;
+	const char *clause = clause_of(text_of(option, "help"), value, &length, &own);
+
+	needs = needs_of(clause, own ? length : 0, &needs_length);
+	return snprintf(buf, size, "%s=%s%s%.*s", text_of(option, "name"), value,
+			needs_length > 0 ? "," : "", (int)needs_length, needs);
+}
+
 /* "buddy:lower=lists  the free areas of Linux", cut where the line ends. */
 static void print_variant(const char *allocator, const json_t *option, const char *value,
 			  int name_width)
 {
 	int room = LINE_WIDTH - name_width - 4, printed;
 	size_t length, kept = 0;
+	char setting[128];
 	bool own;
 	const char *clause = clause_of(text_of(option, "help"), value, &length, &own);
 	const char *lead = !own && strcmp(value, "off") == 0 ? "not: " : "";
 
-	printed = printf("  %s:%s=%s", allocator, text_of(option, "name"), value) - 2;
+	format_setting(option, value, setting, sizeof(setting));
+	printed = printf("  %s:%s", allocator, setting) - 2;
 	printf("%*s  %s", name_width > printed ? name_width - printed : 0, "", lead);
 	room -= (int)strlen(lead);
 	while (kept < length && width_of(clause, kept + 1) <= room)
@@ -75,8 +105,7 @@ static void print_variant(const char *allocator, const json_t *option, const cha
 
 static int variant_width(const char *allocator, const json_t *option, const char *value)
 {
-	return (int)(strlen(allocator) + strlen(text_of(option, "name")) + strlen(value) +
-		     2);
+	return (int)strlen(allocator) + 1 + format_setting(option, value, NULL, 0);
 }
 
 /* What stands for the values of an option that has no choices. */

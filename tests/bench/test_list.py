@@ -3,6 +3,7 @@
 """kmembench list and topology from outside: JSON, texts, errors, exit codes."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -118,13 +119,24 @@ def test_variants_are_named_in_a_line_each():
         for option in options:
             spec = f"  {name}:{option['name']}="
             values = [line[len(spec):] for line in lines if line.startswith(spec)]
-            named = {v.split()[0] for v in values}
+            named = {v.split()[0].split(",")[0] for v in values}
             wanted = set(option["choices"] or []) - {option["default"]}
             assert named == wanted or (not wanted and len(named) == 1), (option, named)
             assert all(len(v.split()) > 1 for v in values), values
     text = output("list", "options", "buddy")
-    assert "  buddy:lower=lists       the free areas of Linux under the zone's lock\n" in text, text
+    wanted = "  buddy:lower=lists +the free areas of Linux under the zone's lock\n"
+    assert re.search(wanted, text), text
     assert "variants" not in output("list", "options", "wset")
+
+
+def test_variants_run_as_they_are_named():
+    text = output("list", "options", "buddy").split("\nvariants of")[1]
+    names = re.findall(r"^  (buddy:\S+=[a-z]\S*)", text, re.M)
+    assert "buddy:backing=private,highmem=0" in names and len(names) > 5, names
+    result = run("run", "-a", ",".join(names), "-w", "page-repeat", "--reps", "1", "--ops", "4096",
+                 "--memory-time", "0", "-q")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("page-repeat/") == len(names), result.stdout
 
 
 def test_errors():
