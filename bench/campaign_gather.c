@@ -2,6 +2,7 @@
 /* What a campaign has measured, as a results file: context and entries. */
 #include <string.h>
 
+#include "bench/blow_up.h"
 #include "bench/campaign_internal.h"
 
 /* True when some cell's nodes were not the machine's own. */
@@ -103,6 +104,7 @@ json_t *campaign_gather(const struct campaign *c, bool complete)
 	list_allocators(c);
 	for (size_t i = 0; i < c->plan->count; i++)
 		blocks = add_entries(c, i, list, blocks);
+	blow_up_add(list);
 	add_settings(c, kmembench, blocks);
 	json_object_set_new(kmembench, "complete", json_boolean(complete));
 	json_object_set_new(json_object_get(kmembench, "machine"), "simulated_numa",

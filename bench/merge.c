@@ -4,6 +4,7 @@
  * and allocators, and no cell in common. Whatever is not alike is refused by name, for a
  * file of mixed origin would look like one measurement and be two.
  */
+#include "bench/blow_up.h"
 #include "bench/merge.h"
 
 #include <errno.h>
@@ -394,6 +395,8 @@ json_t *results_merge(json_t *const *files, const char *const *paths, size_t cou
 		if (err == 0)
 			err = add_entries(entries, files[i], paths[i], seen);
 	}
+	if (err == 0)
+		blow_up_add(entries); /* cells of one and of several threads meet here */
 	if (err == 0)
 		merged = json_pack(
 			"{s:o, s:O}", "context",

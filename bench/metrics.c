@@ -95,6 +95,9 @@ static const struct metric metrics[] = {
 	{"space_ratio", "B/B", METRIC_LOWER,
 	 "max R / max L of the memory pass: memory needed for each byte asked for; max R is "
 	 "the highest sample, or the kernel's high-water mark where that is higher"},
+	{"blow_up", "B/B", METRIC_LOWER,
+	 "max R with several threads / max R of the same cell and block with one; at best 1 "
+	 "where threads share the work (threadtest), their number where each has its own"},
 	{"mappings_max", "mappings", METRIC_LOWER,
 	 "most memory mappings of the process in the memory pass, the program's own "
 	 "included; the system allows vm.max_map_count"},

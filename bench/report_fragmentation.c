@@ -17,6 +17,7 @@ static const struct {
 	{"external_fragmentation", "external", UNIT_SHARE},
 	{"realised_fragmentation", "realised", UNIT_SHARE},
 	{"space_ratio", "space ratio", UNIT_RATIO},
+	{"blow_up", "blow-up", UNIT_RATIO},
 	{"mappings_max", "mappings", UNIT_COUNT},
 	{"rss_bytes_idle_0_1s", "idle 0.1 s", UNIT_BYTES},
 	{"rss_bytes_idle_1s", "idle 1 s", UNIT_BYTES},
@@ -98,7 +99,7 @@ void report_memory(FILE *out, const struct dataset *d)
 	      "blocks, of a pass of its own that a sampler watches. R resident, U usable, L "
 	      "live bytes. Internal: (U − L) / U. External: (R − U) / R, free blocks and the "
 	      "allocator's own; below 0 where blocks are not touched. Realised: (R − L) / R at "
-	      "the end. Space ratio: max R / max L. Idle: R so long after the last "
+	      "the end. Space ratio: max R / max L. Blow-up: max R / that of one thread. Idle: R so long after the last "
 	      "free. Free in 2 MiB blocks, unusable: shares of a page allocator's free memory "
 	      "(the unusable free space index). Pages and stalls: of all passes. Fallback in, "
 	      "locality: shares of pages served by a node that was not preferred, and by the "

@@ -152,6 +152,19 @@ def known_ratio(tmp):
               e["internal_fragmentation"])
 
 
+def test_blow_up(tmp):
+    """Each thread has slots of its own: twice the threads, twice the memory."""
+    entries = measure(tmp, "-a", "mmap", "-w", "wset", "-t", "1,2", "--touch", "full", "--param",
+                      "slots=3000", "--param", "size_min_bytes=4096", "--param",
+                      "size_max_bytes=4096")
+    alone, two = sorted(entries, key=lambda e: e["threads"])
+    check("blow_up" not in alone, "one thread has no blow-up", alone.get("blow_up"))
+    ratio = two["rss_bytes_peak"] / alone["rss_bytes_peak"]
+    check(abs(two["blow_up"] - ratio) < 1e-6 and (SLOW or 1.8 < two["blow_up"] < 2.2),
+          "two threads need twice as much",
+          two.get("blow_up"), ratio)
+
+
 def test_fresh_process(tmp):
     """The memory pass begins with nothing that other passes left behind."""
     for method in ("slices", "plain"):
@@ -266,6 +279,7 @@ def main():
         test_passes(tmp)
         test_course(tmp)
         known_ratio(tmp)
+        test_blow_up(tmp)
         test_fresh_process(tmp)
         test_open_loop_and_hgrm(tmp)
         test_hgrm_command(tmp)
