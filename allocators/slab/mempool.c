@@ -286,6 +286,9 @@ static void *reserve_wait(mempool_t *pool)
 
 /* --- allocation and free --- */
 
+/* Flags that contradict nothing. */
+#define PLAIN_GFP (__GFP_WAIT | __GFP_HIGH | __GFP_COLD | __GFP_NOWARN | __GFP_MEMALLOC)
+
 void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 {
 	/* Quickly and quietly; the emergency reserves of the system stay for others. */
@@ -298,6 +301,10 @@ void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 		kmem_error(-EINVAL, "elements of a pool are not zeroed, drop __GFP_ZERO");
 		return NULL;
 	}
+	/* The allocator sees parts of the mask only, and where it refuses them for ever,
+	 * waiting would have no end. */
+	if (KMEM_UNLIKELY((gfp & ~PLAIN_GFP) != 0) && gfp_check(gfp) != 0)
+		return NULL;
 	element = pool->alloc(quick, pool->pool_data);
 	if (KMEM_LIKELY(element != NULL))
 		return element;

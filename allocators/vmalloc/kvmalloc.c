@@ -23,6 +23,9 @@ void *kvmalloc(size_t size, gfp_t gfp)
 	 * one page is enough, vmalloc could do no better than kmalloc.
 	 */
 	if (size > PAGE_SIZE) {
+		/* What the attempt leaves out may be what is wrong with the mask. */
+		if (gfp_check(gfp) != 0)
+			return NULL;
 		attempt &= ~(__GFP_NOFAIL | __GFP_REPEAT);
 		attempt |= __GFP_NOWARN | (gfp & __GFP_WAIT ? __GFP_NORETRY : 0);
 	}

@@ -185,6 +185,38 @@ static void test_threads(void **state)
 	assert_int_equal(s.live, 0);
 }
 
+/* Masks that make no sense are refused before anything is asked; waiting for what the
+ * allocator refuses had no end. */
+static void test_nonsense(void **state)
+{
+	static const gfp_t masks[] = {
+		(gfp_t)0x80000000u,
+		__GFP_NOFAIL,
+		__GFP_DMA | __GFP_HIGHMEM,
+		GFP_KERNEL | __GFP_NOFAIL | __GFP_NORETRY,
+		GFP_KERNEL | __GFP_RECLAIMABLE | __GFP_MOVABLE,
+		GFP_KERNEL | __GFP_ZERO,
+	};
+	mempool_t *pool;
+	void *e;
+
+	(void)state;
+	slab_test_start("");
+	pool = mempool_create_kmalloc_pool(2, 1000);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(masks); i++) {
+		kmem_error(0, "nothing");
+		assert_null(mempool_alloc(pool, masks[i]));
+		assert_string_not_equal(kmem_last_error(), "nothing");
+	}
+	assert_int_equal(stats_of(pool).curr_nr, 2);
+	assert_int_equal(stats_of(pool).failures, 0);
+	e = mempool_alloc(pool, GFP_KERNEL | __GFP_NOFAIL);
+	assert_non_null(e);
+	mempool_free(e, pool);
+	assert_int_equal(mempool_destroy(pool), 0);
+	slab_test_stop();
+}
+
 static void test_ready_made(void **state)
 {
 	struct kmem_cache *cache;
@@ -212,9 +244,10 @@ static void test_ready_made(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reserve), cmocka_unit_test(test_create_fails),
-		cmocka_unit_test(test_resize),	cmocka_unit_test(test_waits),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_ready_made),
+		cmocka_unit_test(test_reserve),	 cmocka_unit_test(test_create_fails),
+		cmocka_unit_test(test_resize),	 cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_threads),	 cmocka_unit_test(test_ready_made),
+		cmocka_unit_test(test_nonsense),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -445,6 +445,16 @@ static void kvmalloc_takes_either_way(void **state)
 		kvfree(p);
 	}
 	kvfree(NULL);
+	/* kmalloc() is asked with a part of the mask: what is wrong with the rest is
+	 * told. */
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(sizes); i++) {
+		kmem_error(0, "nothing");
+		assert_null(kvmalloc(sizes[i], __GFP_NOFAIL));
+		assert_error("need __GFP_WAIT");
+		assert_null(
+			kvmalloc(sizes[i], GFP_KERNEL | __GFP_NOFAIL | __GFP_NORETRY));
+		assert_error("exclude each other");
+	}
 	stack_down();
 }
 

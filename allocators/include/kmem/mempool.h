@@ -40,8 +40,8 @@ KMEM_API int mempool_resize(mempool_t *pool, int new_min_nr);
 /*
  * One element: from the allocator, else from the reserve. With __GFP_WAIT it waits for
  * others to free elements and never returns NULL; without, NULL when the reserve is
- * used up. __GFP_ZERO is refused (an element of the reserve is not zero): NULL with a
- * text.
+ * used up. __GFP_ZERO is refused (an element of the reserve is not zero), as are masks
+ * that gfp_check() refuses: NULL with a text.
  */
 KMEM_API void *mempool_alloc(mempool_t *pool, gfp_t gfp);
 /* Fills the reserve first, then gives back to the allocator. NULL is ignored. */
