@@ -8,6 +8,11 @@
 #include <errno.h>
 #include <kmem/error.h>
 
+static bool size_served(size_t size)
+{
+	return size != 0 && size <= MAX_ORDER_NR_PAGES << PAGE_SHIFT;
+}
+
 void *alloc_pages_exact(size_t size, gfp_t gfp)
 {
 	unsigned long addr, pages;
@@ -15,7 +20,7 @@ void *alloc_pages_exact(size_t size, gfp_t gfp)
 	unsigned int order;
 	struct zone *zone;
 
-	if (size == 0 || size > MAX_ORDER_NR_PAGES << PAGE_SHIFT) {
+	if (!size_served(size)) {
 		kmem_error(
 			-EINVAL,
 			"%zu bytes are no size for alloc_pages_exact(); it serves 1 byte to 4 "
@@ -42,6 +47,15 @@ void free_pages_exact(void *addr, size_t size)
 {
 	unsigned long pages = KMEM_ALIGN_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
 
-	for (unsigned long i = 0; addr != NULL && i < pages; i++)
+	if (addr == NULL)
+		return;
+	if (!size_served(size)) {
+		kmem_bug(
+			"free of %zu bytes at %p: alloc_pages_exact() serves 1 byte to 4 "
+			"MiB, and no other size can come back",
+			size, addr);
+		return;
+	}
+	for (unsigned long i = 0; i < pages; i++)
 		free_pages((unsigned long)addr + (i << PAGE_SHIFT), 0);
 }

@@ -174,6 +174,12 @@ mempool_t *mempool_create(int min_nr, mempool_alloc_t alloc_fn, mempool_free_t f
 
 	if (check_nr(min_nr) != 0)
 		return NULL;
+	if (!alloc_fn || !free_fn) {
+		kmem_error(-EINVAL,
+			   "a pool needs a function that allocates, and one that "
+			   "frees");
+		return NULL;
+	}
 	pool = os_map_anon(sizeof(*pool));
 	if (!pool) {
 		kmem_error(-ENOMEM, "no memory for a pool");

@@ -113,6 +113,13 @@ static void test_bad_pfn(void **state)
 	__free_page(past);
 	assert_report("free of %p, order 0: bad pfn, no descriptor of a frame is there",
 		      (void *)past);
+	/* A size that cannot be: one report, not one for each page of it. */
+	free_pages_exact(kmem_direct_base, SIZE_MAX);
+	assert_report(
+		"free of %zu bytes at %p: alloc_pages_exact() serves 1 byte to 4 MiB, "
+		"and no other size can come back",
+		SIZE_MAX, (void *)kmem_direct_base);
+	free_pages_exact(NULL, SIZE_MAX);
 	free_pages(end, 1);
 	assert_report(
 		"free of address 0x%lx, order 1: bad pfn, not the start of a page of the "

@@ -210,6 +210,9 @@ static void test_nonsense(void **state)
 	}
 	assert_int_equal(stats_of(pool).curr_nr, 2);
 	assert_int_equal(stats_of(pool).failures, 0);
+	assert_null(mempool_create(2, NULL, mempool_kfree, NULL));
+	assert_null(mempool_create(2, mempool_kmalloc, NULL, NULL));
+	assert_non_null(strstr(kmem_last_error(), "one that frees"));
 	e = mempool_alloc(pool, GFP_KERNEL | __GFP_NOFAIL);
 	assert_non_null(e);
 	mempool_free(e, pool);
