@@ -71,11 +71,7 @@ static KMEM_ALWAYS_INLINE bool os_percpu_lockless(void)
 static KMEM_ALWAYS_INLINE unsigned int os_cpu_id_lockless(void)
 {
 #if OS_PERCPU_RSEQ
-	/* 0 in a thread that is not registered, otherwise a possible CPU. */
-	const struct rseq *rs = (const struct rseq *)((char *)__builtin_thread_pointer() +
-						      os_rseq_offset);
-
-	return *(const volatile uint32_t *)&rs->cpu_id_start;
+	return rseq_cpu_id_start();
 #else
 	return 0;
 #endif

@@ -65,6 +65,12 @@
 	[cs] "i"(offsetof(struct rseq, rseq_cs)), \
 		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG)
 
+/* The CPU the thread ran on a moment ago; 0 where it is not registered. */
+static KMEM_ALWAYS_INLINE uint32_t rseq_cpu_id_start(void)
+{
+	return *(const volatile uint32_t *)&percpu_rseq_area()->cpu_id_start;
+}
+
 /* --- stacks --- */
 
 /*
@@ -300,7 +306,7 @@ static KMEM_ALWAYS_INLINE bool rseq_enter_alone(const struct percpu_stacks *s,
 	return done != 0;
 }
 
-/* --- magazines: `rs` is the area's distance from the thread pointer --- */
+/* --- magazines: `rs_` is the area's distance from the thread pointer --- */
 
 /* Afterwards x9 is this CPU's table of tops. */
 #define MAGAZINE_HEAD                    \

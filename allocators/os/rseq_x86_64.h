@@ -17,9 +17,10 @@
  * instruction. The abort handler at 4 follows the signature that glibc
  * registered, hidden in an undefined instruction (0f b9 3d), and starts again
  * from 6: whatever the sequence has written by then it computes anew, inputs
- * are never written.
+ * are never written. `rs` is the distance of the thread's area from the thread pointer,
+ * which %fs adds.
  */
-#define RSEQ_DESCRIPTOR                      \
+#define RSEQ_HEAD                            \
 	".pushsection __rseq_cs, \"aw\"\n\t" \
 	".balign 32\n"                       \
 	"3:\n\t"                             \
@@ -27,7 +28,9 @@
 	".quad 1f, 2f - 1f, 4f\n\t"          \
 	".popsection\n"                      \
 	"6:\n\t"                             \
-	"leaq 3b(%%rip), %%rax\n\t"
+	"leaq 3b(%%rip), %%rax\n\t"          \
+	"movq %%rax, %%fs:%c[cs](%[rs])\n"   \
+	"1:\n\t"
 
 /* gcc 12 at -O1 loses what is assigned on an edge of an asm goto with outputs. */
 #define RSEQ_EDGE __asm__ __volatile__("")
@@ -46,6 +49,13 @@
 		[cpu] "i"(offsetof(struct rseq, cpu_id)), [sig] "i"(RSEQ_SIG), \
 		[aborts] "m"(os_percpu_aborts)
 
+/* The CPU the thread ran on a moment ago; 0 where it is not registered. */
+static KMEM_ALWAYS_INLINE uint32_t rseq_cpu_id_start(void)
+{
+	return *(const volatile __seg_fs uint32_t *)(os_rseq_offset +
+						     offsetof(struct rseq, cpu_id_start));
+}
+
 /* --- stacks --- */
 
 /*
@@ -54,11 +64,9 @@
  * leaves by label 5, as from an empty or full stack. The tail stores %rdx.
  */
 #define STACK_HEAD                                                       \
-	RSEQ_DESCRIPTOR                                                  \
-	"movq %%rax, %c[cs](%[rs])\n"                                    \
-	"1:\n\t"                                                         \
+	RSEQ_HEAD                                                        \
 	"xorl %k[res], %k[res]\n\t"                                      \
-	"movl %c[cpu](%[rs]), %%eax\n\t"                                 \
+	"movl %%fs:%c[cpu](%[rs]), %%eax\n\t"                            \
 	"cmpl %[nr], %%eax\n\t"                                          \
 	"jae 5f\n\t"                                                     \
 	"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"             \
@@ -71,8 +79,8 @@
 	"2:\n"                  \
 	"5:\n\t" RSEQ_ABORT
 
-#define STACK_INPUTS(s)                                                              \
-	[rs] "r"(percpu_rseq_area()), [base] "m"((s)->base), [nr] "m"((s)->nr_cpus), \
+#define STACK_INPUTS(s)                                                          \
+	[rs] "r"(os_rseq_offset), [base] "m"((s)->base), [nr] "m"((s)->nr_cpus), \
 		[limit] "m"((s)->limit), RSEQ_INPUTS
 
 /* The newest entry; NULL: none. */
@@ -191,10 +199,8 @@ static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
 	void *p;
 
 	__asm__ __volatile__ goto(
-		RSEQ_DESCRIPTOR
-		"movq %%rax, %c[cs](%[rs])\n"
-		"1:\n\t"
-		"movl %c[cpu](%[rs]), %%eax\n\t"
+		RSEQ_HEAD
+		"movl %%fs:%c[cpu](%[rs]), %%eax\n\t"
 		"cmpl %[nr], %%eax\n\t"
 		"jae %l[miss]\n\t"
 		"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"
@@ -232,10 +238,8 @@ static KMEM_ALWAYS_INLINE bool rseq_push_stamped(const struct percpu_stacks *s, 
 	bool failed;
 
 	__asm__ __volatile__(
-		RSEQ_DESCRIPTOR
-		"movq %%rax, %c[cs](%[rs])\n"
-		"1:\n\t"
-		"movl %c[cpu](%[rs]), %%eax\n\t"
+		RSEQ_HEAD
+		"movl %%fs:%c[cpu](%[rs]), %%eax\n\t"
 		"cmpl %[nr], %%eax\n\t"
 		"jae 5f\n\t"
 		"shlq $" PERCPU_STR(
@@ -303,7 +307,7 @@ static KMEM_ALWAYS_INLINE bool rseq_enter_alone(const struct percpu_stacks *s,
 {
 	unsigned long done;
 
-	__asm__ __volatile__(STACK_HEAD "movl %c[cpu](%[rs]), %%ecx\n\t"
+	__asm__ __volatile__(STACK_HEAD "movl %%fs:%c[cpu](%[rs]), %%ecx\n\t"
 					"addl %[alone], %%ecx\n\t"
 					"cmpl %[mode], %%ecx\n\t"
 					"jne 5f\n\t"
@@ -317,13 +321,11 @@ static KMEM_ALWAYS_INLINE bool rseq_enter_alone(const struct percpu_stacks *s,
 	return done != 0;
 }
 
-/* --- magazines: `rs` is the area's distance from the thread pointer --- */
+/* --- magazines --- */
 
 /* Afterwards %rax is this CPU's table of tops. */
 #define MAGAZINE_HEAD                           \
-	RSEQ_DESCRIPTOR                         \
-	"movq %%rax, %%fs:%c[cs](%[rs])\n"      \
-	"1:\n\t"                                \
+	RSEQ_HEAD                               \
 	"movslq %%fs:%c[cpu](%[rs]), %%rax\n\t" \
 	"movq (%[table],%%rax,8), %%rax\n\t"
 
