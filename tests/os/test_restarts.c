@@ -45,7 +45,7 @@ static unsigned long left_behind;
  * entry gets onto the stack once, and says where it is. */
 static void use_stamped(void)
 {
-	static bool pinned;
+	static __thread bool pinned;
 	static _Atomic uint64_t entry;
 	void *const *slot;
 	uint64_t left = 0;
