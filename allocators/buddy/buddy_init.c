@@ -97,8 +97,9 @@ static void init_zone(struct zone *zone, int nid, int type)
 	memset(zone, 0, sizeof(*zone));
 	zone->nid = (uint8_t)nid;
 	zone->type = (uint8_t)type;
-	zone->allocated = PAGE_STATE(
-		PG_head | (unsigned int)(zone - buddy_zones) << PG_ZONE_SHIFT, 1);
+	for (unsigned int order = 0; order < MAX_ORDER; order++)
+		zone->allocated[order] =
+			PERCPU_FROM(allocated_state(zone_id(zone), order));
 	zone->start_pfn = range->start_pfn;
 	zone->end_pfn = range->start_pfn + range->nr_pages;
 	spin_lock_init(&zone->lock);
@@ -160,15 +161,15 @@ int buddy_init(const struct buddy_config *config)
 	memset(buddy_node_stats, 0, sizeof(buddy_node_stats));
 	buddy.nr_nodes = (unsigned int)phys_memory.nr_nodes;
 	buddy.mem_map = kmem_mem_map;
+	buddy.direct_base = kmem_direct_base;
 	buddy.block_zone = phys_memory.block_zone;
 	buddy.rows = config->lower == BUDDY_ROWS;
 	buddy.mobility = config->mobility;
 	buddy.pcp_orders = pcp_orders(config);
 	buddy.pcp_kinds = buddy.mobility && buddy.pcp_orders != 0 ? NR_KINDS
 								  : buddy.pcp_orders;
-	buddy.free_orders = buddy.mobility ? 0 : buddy.pcp_orders;
-	buddy.hit_mask = __GFP_WAIT | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM |
-			 (buddy.mobility ? 0 : __GFP_RECLAIMABLE | __GFP_MOVABLE);
+	buddy.miss_mask = ~(__GFP_WAIT | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM |
+			    (buddy.mobility ? 0 : __GFP_RECLAIMABLE | __GFP_MOVABLE));
 	for (int id = 0; id < phys_memory.nr_nodes * MAX_NR_ZONES; id++)
 		init_zone(&buddy_zones[id], id / MAX_NR_ZONES, id % MAX_NR_ZONES);
 	if (config->min_free_bytes >> PAGE_SHIFT > lowmem_pages() / 2)
@@ -189,6 +190,7 @@ int buddy_init(const struct buddy_config *config)
 			err = pcp_init(zone, config);
 	}
 	buddy.nr_frames = kmem_nr_frames;
+	buddy.hit_frames = buddy.mobility ? 0 : kmem_nr_frames;
 	if (err == 0)
 		err = kswapd_init(config);
 	buddy_fork_init();

@@ -23,6 +23,7 @@ enum migratetype {
  * bits, the migrate type above. Without mobility grouping a kind is an order.
  */
 #define KIND_SHIFT 4
+#define NR_SLOTS   (1 << KIND_SHIFT) /* orders, and some more that are none */
 #define NR_KINDS   (MIGRATE_TYPES << KIND_SHIFT)
 
 static KMEM_ALWAYS_INLINE unsigned int kind_order(unsigned int kind)
@@ -68,15 +69,25 @@ struct rows {
 	_Atomic unsigned int free_from KMEM_CACHELINE_ALIGNED, open_from[MIGRATE_TYPES];
 };
 
+#define ZONE_BYTES 2048
+#define ROW_BYTES  16
+
+/*
+ * A hit reads of a zone the list of an order and the state of its allocated blocks. Both
+ * arrays have elements of 16 bytes, and a zone is 2048 bytes long, so that one number,
+ * counted in words, leads to both without a multiplication: zone_row().
+ */
 struct zone {
 	/* --- read-only after buddy_init(), but for two that change seldom --- */
+	/* Kinds below buddy.pcp_kinds; all others are all zero. */
+	struct percpu_stacks pcp[NR_KINDS];
+	/* By order: of a block from here that is held once. */
+	struct percpu_from allocated[NR_SLOTS];
 	_Atomic bool below_low; /* free_pages <= pages_low; lists: written under lock */
 	_Atomic bool plenty;	/* rows: CPUs may have credits (credit.c); under lock */
 	uint8_t nid;
-	uint8_t type;	    /* enum zone_type */
-	uint64_t allocated; /* state of a block of order 0 from here that is held once */
-	struct percpu_stacks pcp[NR_KINDS]; /* kinds below buddy.pcp_kinds */
-	uint16_t pcp_batch[MAX_ORDER];	    /* blocks moved at a time */
+	uint8_t type;		       /* enum zone_type */
+	uint16_t pcp_batch[MAX_ORDER]; /* blocks moved at a time */
 	unsigned long start_pfn, end_pfn;
 	unsigned long pages_min, pages_low, pages_high;
 	/* A CPU's credit at most; none at or below; again above. In pages. */
@@ -99,7 +110,11 @@ struct zone {
 		pcp_misses[MAX_ORDER]; /* popped here for another node's request */
 	struct percpu_counter pcp_refills, pcp_drains;
 	_Atomic uint64_t kswapd_wakes;
-} KMEM_CACHELINE_ALIGNED;
+} __attribute__((aligned(ZONE_BYTES)));
+_Static_assert(sizeof(struct zone) == ZONE_BYTES &&
+		       sizeof(struct percpu_stacks) == ROW_BYTES &&
+		       sizeof(struct percpu_from) == ROW_BYTES,
+	       "zone_row() counts on it");
 
 /* The mode of the gate before the rows (rows_gate.c). With lists it is always the first.
  * What a thread without a CPU number (-1, -2) makes of the last is no mode. */
@@ -126,14 +141,15 @@ struct node_stats {
 /* The whole allocator. The first part is all that the hit path reads. */
 struct buddy {
 	struct page *mem_map;
-	unsigned long nr_frames; /* 0: not set up */
+	char *direct_base;
+	unsigned long hit_frames; /* nr_frames; 0: frees have to look at groups */
 	const uint8_t *block_zone;
-	unsigned int pcp_orders;  /* orders with per-CPU lists: 0 .. this - 1 */
-	unsigned int free_orders; /* those whose list is known without the page's group */
+	gfp_t miss_mask; /* flags that change something even if a page is at hand */
+	unsigned int pcp_orders; /* orders with per-CPU lists: 0 .. this - 1 */
+	unsigned long nr_frames; /* 0: not set up */
 	unsigned int nr_nodes;
-	gfp_t hit_mask; /* flags that change nothing as long as a page is at hand */
-	bool rows;	/* the lower level: rows, or lists */
-	bool mobility;	/* blocks are grouped by migrate type */
+	bool rows;     /* the lower level: rows, or lists */
+	bool mobility; /* blocks are grouped by migrate type */
 	unsigned int pcp_kinds;
 	/* First zone for a request without __GFP_DMA, without [0] and with [1] HIGHMEM.
 	 */
@@ -142,8 +158,14 @@ struct buddy {
 	struct zonelist *zonelists; /* [nid * GFP_ZONE_KINDS + kind] */
 	size_t zonelists_bytes;
 };
+/* Hidden: without the global offset table. */
+#pragma GCC visibility push(hidden)
 extern struct buddy buddy;
 extern struct zone buddy_zones[PHYS_NR_ZONE_IDS]; /* by zone id; nr of pages 0: absent */
+/* buddy.preferred of the CPU's node, as zone_words(); before the set-up the first zone,
+ * which has no lists then. */
+extern uint32_t buddy_cpu_zone[OS_MAX_CPUS][2];
+#pragma GCC visibility pop
 extern struct node_stats buddy_node_stats[MAX_NUMNODES];
 
 /*
@@ -186,6 +208,12 @@ static inline bool zone_has_list(const struct zone *zone, unsigned int kind)
 static inline unsigned long zone_free_pages(const struct zone *zone)
 {
 	return atomic_load_explicit(&zone->free_pages, memory_order_relaxed);
+}
+
+/* From the first zone to this one, in words. */
+static KMEM_ALWAYS_INLINE uint32_t zone_words(unsigned int id)
+{
+	return id * (uint32_t)(ZONE_BYTES / sizeof(uint64_t));
 }
 
 static inline uint32_t page_flags(const struct page *page)
@@ -253,7 +281,7 @@ _Static_assert(PG_head + PERCPU_STAMP_ADDS == PG_pcp,
 static KMEM_ALWAYS_INLINE uint64_t zone_allocated(const struct zone *zone,
 						  unsigned int order)
 {
-	return zone->allocated + (order << PG_ORDER_SHIFT);
+	return zone->allocated[order].state;
 }
 
 /* Turns a block of the zone that only the caller knows of into an allocated one. */

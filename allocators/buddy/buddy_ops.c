@@ -62,9 +62,7 @@ static KMEM_NOINLINE void *alloc_miss(unsigned int order, gfp_t gfp, int node,
 	}
 	page = stale != NULL ? alloc_pages_miss(node, gfp, order, stale)
 			     : alloc_pages_node(node, gfp, order);
-	return KMEM_LIKELY(page != NULL)
-		       ? pfn_to_virt((unsigned long)(page - buddy.mem_map))
-		       : NULL;
+	return KMEM_LIKELY(page != NULL) ? direct_address(page) : NULL;
 }
 
 static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
@@ -78,7 +76,7 @@ static void *ops_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp
 		struct page *page = alloc_pages_hit(gfp, order, &stale);
 
 		if (KMEM_LIKELY(page != NULL))
-			return pfn_to_virt((unsigned long)(page - buddy.mem_map));
+			return direct_address(page);
 	}
 	return alloc_miss(order, gfp, node, stale);
 }
@@ -110,19 +108,28 @@ static KMEM_NOINLINE void free_miss(void *ptr, size_t size, uint64_t left)
 		free_unsized(ptr, size);
 }
 
+/* The same where there might have been one: the hit has no registers for its arguments.
+ */
+static KMEM_NOINLINE void free_no_hit(struct page *page, unsigned int order,
+				      uint64_t left)
+{
+	free_miss(direct_address(page), PAGE_SIZE << order, left);
+}
+
 static void ops_free(struct allocator *a, void *ptr, size_t size)
 {
-	unsigned long offset = (unsigned long)((const char *)ptr - kmem_direct_base);
+	unsigned long offset = (unsigned long)((const char *)ptr - buddy.direct_base);
 	unsigned long pfn = offset >> PAGE_SHIFT;
-	uint64_t left = 0;
+	unsigned int order = get_order(size);
+	struct page *page = buddy.mem_map + pfn;
+	uint64_t left;
 
 	(void)a;
 	/* Size 0 has no order, and never matches. */
-	if (KMEM_LIKELY((offset & ~PAGE_MASK) == 0 && pfn < buddy.nr_frames) &&
-	    KMEM_LIKELY(free_pages_hit(pfn_zone_id(pfn), buddy.mem_map + pfn,
-				       get_order(size), &left)))
-		return;
-	free_miss(ptr, size, left);
+	if (KMEM_UNLIKELY((offset & ~PAGE_MASK) != 0 || !free_may_hit(pfn, page, order)))
+		free_miss(ptr, size, 0);
+	else if (KMEM_UNLIKELY(!free_pages_hit(pfn, page, order, &left)))
+		free_no_hit(page, order, left);
 }
 
 /* The hooks speak of addresses, the allocator of descriptors: converted in rounds. */
@@ -145,8 +152,7 @@ static size_t ops_alloc_bulk(struct allocator *a, size_t size, gfp_t gfp, size_t
 		size_t taken = buddy_alloc_bulk(NUMA_NO_NODE, gfp, order, want, pages);
 
 		for (size_t i = 0; i < taken; i++)
-			out[got + i] =
-				pfn_to_virt((unsigned long)(pages[i] - buddy.mem_map));
+			out[got + i] = direct_address(pages[i]);
 		got += taken;
 		if (taken < want)
 			break;

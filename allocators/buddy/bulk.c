@@ -56,7 +56,7 @@ size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
 	if (nid == NUMA_NO_NODE)
 		nid = numa_node_id();
 	zone = buddy.preferred[nid][(gfp & __GFP_HIGHMEM) != 0];
-	if ((gfp & ~(buddy.hit_mask | __GFP_THISNODE)) == 0 && zone->nid == nid)
+	if ((gfp & buddy.miss_mask & ~__GFP_THISNODE) == 0 && zone->nid == nid)
 		got = take_preferred(zone, nid, order, n, pages);
 	while (got < n) {
 		pages[got] = alloc_pages_node(nid, each, order);
@@ -74,15 +74,14 @@ size_t buddy_alloc_bulk(int nid, gfp_t gfp, unsigned int order, size_t n,
 /* On its way onto this CPU's list, one by one; false: there is none for it. */
 static bool free_listed(struct page *page, unsigned int order)
 {
-	unsigned int id;
+	unsigned long pfn = page_pfn(page);
 	uint64_t left = 0;
 
-	if (KMEM_UNLIKELY(!page_valid(page)))
-		return false; /* free_prepare() reports it */
-	id = pfn_zone_id((unsigned long)(page - buddy.mem_map));
-	if (order >= buddy.pcp_orders || !zone_has_list(&buddy_zones[id], order))
+	/* Not a frame: free_prepare() reports it. */
+	if (KMEM_UNLIKELY(pfn >= buddy.nr_frames) || order >= buddy.pcp_orders ||
+	    !zone_has_list(pfn_zone(pfn), order))
 		return false;
-	if (!free_pages_hit(id, page, order, &left))
+	if (!free_may_hit(pfn, page, order) || !free_pages_hit(pfn, page, order, &left))
 		free_pages_slow(page, order, left);
 	return true;
 }

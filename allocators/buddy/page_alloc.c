@@ -61,12 +61,13 @@
 
 struct buddy buddy;
 struct zone buddy_zones[PHYS_NR_ZONE_IDS];
+uint32_t buddy_cpu_zone[OS_MAX_CPUS][2];
 
 /* The hit path where the lists have locks. */
 static struct page *alloc_pages_locked(gfp_t gfp, unsigned int order)
 {
 	struct page *stale = NULL;
-	struct page *page = pop_preferred((unsigned int)numa_node_id(), gfp, order, false,
+	struct page *page = pop_preferred(cpu_zone(os_cpu_id(), gfp), order, false,
 					  &stale);
 
 	if (KMEM_UNLIKELY(stale != NULL))
@@ -80,7 +81,7 @@ KMEM_NOINLINE struct page *alloc_pages_miss(int nid, gfp_t gfp, unsigned int ord
 	if (KMEM_UNLIKELY(stale != NULL))
 		report_stale(stale, order);
 	if (KMEM_UNLIKELY(!os_percpu_lockless()) && nid == NUMA_NO_NODE &&
-	    (gfp & ~buddy.hit_mask) == 0 && order < buddy.pcp_orders) {
+	    (gfp & buddy.miss_mask) == 0 && order < buddy.pcp_orders) {
 		struct page *page = alloc_pages_locked(gfp, order);
 
 		if (page != NULL)
@@ -107,12 +108,15 @@ struct page *alloc_pages_node(int nid, gfp_t gfp, unsigned int order)
 
 	if (nid == NUMA_NO_NODE)
 		return alloc_pages(gfp, order);
-	/* Only from the node itself: __GFP_THISNODE is kept, and the list counts a hit.
-	 */
-	if (KMEM_LIKELY((gfp & ~(buddy.hit_mask | __GFP_THISNODE)) == 0 &&
-			order < buddy.pcp_orders && n < buddy.nr_nodes &&
-			buddy.preferred[n][(gfp & __GFP_HIGHMEM) != 0]->nid == n)) {
-		struct page *page = pop_preferred(n, gfp, order, true, &stale);
+	if (KMEM_LIKELY((gfp & buddy.miss_mask & ~__GFP_THISNODE) == 0 &&
+			order < NR_SLOTS && n < buddy.nr_nodes)) {
+		struct zone *zone = buddy.preferred[n][(gfp & __GFP_HIGHMEM) != 0];
+		/* Only from the node itself: __GFP_THISNODE is kept, and the list counts
+		 * a hit. */
+		struct page *page = zone->nid == n
+					    ? pop_preferred(zone_words(zone_id(zone)),
+							    order, true, &stale)
+					    : NULL;
 
 		if (KMEM_LIKELY(page != NULL))
 			return page;
@@ -135,8 +139,7 @@ unsigned long __get_free_pages(gfp_t gfp, unsigned int order)
 	page = alloc_pages(gfp, order);
 	if (KMEM_UNLIKELY(page == NULL))
 		return 0;
-	return (unsigned long)kmem_direct_base +
-	       ((unsigned long)(page - buddy.mem_map) << PAGE_SHIFT);
+	return (unsigned long)direct_address(page);
 }
 
 unsigned long get_zeroed_page(gfp_t gfp)

@@ -218,14 +218,16 @@ KMEM_NOINLINE void free_pages_slow(struct page *page, unsigned int order, uint64
 		;
 }
 
+/* Two calls of the slow path: what they pass is put in place there. */
 void __free_pages(struct page *page, unsigned int order)
 {
-	uint64_t left = 0;
+	unsigned long pfn = page_pfn(page);
+	uint64_t left;
 
-	if (KMEM_LIKELY(page_valid(page)) &&
-	    KMEM_LIKELY(free_pages_hit(pfn_zone_id(pfn_of(page)), page, order, &left)))
-		return;
-	free_pages_slow(page, order, left);
+	if (KMEM_UNLIKELY(!free_may_hit(pfn, page, order)))
+		free_pages_slow(page, order, 0);
+	else if (KMEM_UNLIKELY(!free_pages_hit(pfn, page, order, &left)))
+		free_pages_slow(page, order, left);
 }
 
 void get_page(struct page *page)

@@ -10,8 +10,8 @@
  * of transparent huge pages, as here. A flush takes the newest, for an array gives
  * them up without moving the rest.
  *
- * An order without a list has a stack of room for nothing, which is always empty and
- * always full: the hit path need not know.
+ * An order without a list, and a number that is no order, has a stack that is all zero:
+ * it is of no CPU, and the hit path finds it as it finds that of a thread without a CPU.
  */
 #include "allocators/buddy/buddy_internal.h"
 
@@ -21,9 +21,6 @@
 /* All lists of a zone together hold at most this part of it: more would be memory
  * that a request on another CPU cannot see without a drain. */
 #define PCP_ZONE_SHARE 8
-
-/* What the orders without a list share; under no circumstances does it hold anything. */
-static struct percpu_stacks no_list;
 
 /* Blocks on one CPU's list: high is given in pages, but for huge pages in blocks. */
 static uint32_t pcp_limit(const struct zone *zone, const struct buddy_config *config,
@@ -65,13 +62,7 @@ static int init_list(struct zone *zone, const struct buddy_config *config,
 	if (batch > limit / 2)
 		batch = limit / 2;
 	zone->pcp_batch[order] = batch < 1 ? 1 : (uint16_t)batch;
-	if (limit != 0)
-		return percpu_stacks_init(&zone->pcp[kind], limit);
-	if (no_list.base == NULL && percpu_stacks_init(&no_list, 1) != 0)
-		return -ENOMEM;
-	zone->pcp[kind] = no_list;
-	zone->pcp[kind].limit = 0;
-	return 0;
+	return limit != 0 ? percpu_stacks_init(&zone->pcp[kind], limit) : 0;
 }
 
 int pcp_init(struct zone *zone, const struct buddy_config *config)
@@ -99,7 +90,6 @@ void pcp_exit(struct zone *zone)
 		if (zone->pcp[kind].limit != 0)
 			percpu_stacks_destroy(&zone->pcp[kind]);
 	}
-	percpu_stacks_destroy(&no_list);
 	percpu_counter_destroy(&zone->pcp_refills);
 	percpu_counter_destroy(&zone->pcp_drains);
 }

@@ -86,6 +86,11 @@ int zonelists_init(const struct buddy_config *config)
 				-EINVAL, "there is no DMA or NORMAL memory; raise memory "
 					 "or lower highmem");
 	}
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
+		for (int high = 0; high < 2; high++)
+			buddy_cpu_zone[cpu][high] = zone_words(
+				zone_id(buddy.preferred[phys_cpu_node[cpu]][high]));
+	}
 	return 0;
 }
 

@@ -30,7 +30,7 @@
  * time; percpu_drain_slots(), which restarts all sequences first, does exactly.
  *
  * An attempt that is interrupted between stamp and push leaves its stamp behind, and
- * finds it when it starts again: `left` says so. It may also be the stamp of another that
+ * finds it there: `left` says so. It may also be the stamp of another that
  * has pushed the entry on that CPU meanwhile, into the same slot. So nobody goes on from
  * there: the state is swapped back from `left` to what was expected, and the attempt
  * repeated; an entry that had that stamp is invalid then.
@@ -50,6 +50,13 @@ static KMEM_ALWAYS_INLINE uint64_t percpu_stamp(void *const *slot, uint64_t from
 	       PERCPU_STAMP_ADDS;
 }
 
+/* percpu_stamp(slot, from->state). */
+static KMEM_ALWAYS_INLINE uint64_t percpu_slot_stamp(void *const *slot,
+						     const struct percpu_from *from)
+{
+	return ((uint64_t)(uintptr_t)slot << PERCPU_STAMP_SHIFT) + from->stamp;
+}
+
 void *percpu_pop_slot_locked(const struct percpu_stacks *s, void *const **slot);
 bool percpu_push_stamped_locked(const struct percpu_stacks *s, void *p, uint64_t from);
 
@@ -66,16 +73,18 @@ static KMEM_ALWAYS_INLINE void *percpu_try_pop_slot(const struct percpu_stacks *
 #endif
 }
 
-/* As percpu_try_push(): false also where the entry's state is not `from`. *left: 0 before
- * the first of several attempts for the same entry. */
+/* As percpu_try_push(): false also where the entry's state is not from->state. *left: the
+ * stamp that the attempt may have left behind, or 0. */
 static KMEM_ALWAYS_INLINE bool percpu_try_push_stamped(const struct percpu_stacks *s,
-						       void *p, uint64_t from,
+						       void *p,
+						       const struct percpu_from *from,
 						       uint64_t *left)
 {
 #if OS_PERCPU_RSEQ
 	return rseq_push_stamped(s, p, from, left);
 #else
-	(void)s, (void)p, (void)from, (void)left;
+	(void)s, (void)p, (void)from;
+	*left = 0;
 	return false;
 #endif
 }
@@ -90,8 +99,12 @@ static inline void *percpu_pop_slot(const struct percpu_stacks *s, void *const *
 static inline bool percpu_push_stamped(const struct percpu_stacks *s, void *p,
 				       uint64_t from, uint64_t *left)
 {
-	return os_percpu_lockless() ? percpu_try_push_stamped(s, p, from, left)
-				    : percpu_push_stamped_locked(s, p, from);
+	struct percpu_from known = PERCPU_FROM(from);
+
+	if (os_percpu_lockless())
+		return percpu_try_push_stamped(s, p, &known, left);
+	*left = 0;
+	return percpu_push_stamped_locked(s, p, from);
 }
 
 /* As percpu_pop_batch() and percpu_take_batch(). *slot: where out[0] stood; out[i] stood

@@ -48,6 +48,14 @@
 #define PERCPU_STAMP_SHIFT 29
 #define PERCPU_STAMP_ADDS  3
 
+/* The state that a stamped entry must have to be pushed, and what its stamp adds to the
+ * slot's: two words in memory, as hit paths have no registers left for them. */
+struct percpu_from {
+	uint64_t state, stamp;
+};
+#define PERCPU_FROM(state_) \
+	((struct percpu_from){.state = (state_), .stamp = (state_) + PERCPU_STAMP_ADDS})
+
 /* What stands in a magazine's slot above the last: see magazine_fast.h. */
 #define MAGAZINE_FULL 1
 

@@ -197,14 +197,6 @@ static inline size_t rseq_push_batch(const struct percpu_stacks *s, size_t n,
 
 /* --- stamped entries: see percpu_stamped.h --- */
 
-/* From the slot's address in a register to the stamp for an entry that was `from`. */
-#define STAMP(slot, from)                                                           \
-	"lsl " slot ", " slot                                                       \
-	", #" PERCPU_STR(PERCPU_STAMP_SHIFT) "\n\t"                                 \
-					     "add " slot ", " slot ", " from "\n\t" \
-					     "add " slot ", " slot                  \
-					     ", #" PERCPU_STR(PERCPU_STAMP_ADDS) "\n\t"
-
 /* The newest entry and where it stood; NULL: none. */
 static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
 					      void *const **slot)
@@ -226,15 +218,18 @@ static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
 }
 
 /*
- * Pushes an entry whose first word is `from`, and stamps it. *left: what an attempt that
- * was interrupted may have left in the word; a restart takes its own stamp for no `from`.
- * LDAR: what other holders did with the entry before they let go comes first.
+ * Pushes an entry whose first word is from->state, and stamps it. *left: what an attempt
+ * that was interrupted may have left in the word, or 0; a restart takes its own stamp for
+ * no such state. LDAR: what other holders did with the entry before they let go comes
+ * first.
  */
 static KMEM_ALWAYS_INLINE bool rseq_push_stamped(const struct percpu_stacks *s, void *p,
-						 uint64_t from, uint64_t *left)
+						 const struct percpu_from *from,
+						 uint64_t *left)
 {
 	unsigned long done;
 
+	*left = 0;
 	__asm__ __volatile__(STACK_HEAD
 			     "ldar x12, [%[p]]\n\t"
 			     "cmp x12, %[from]\n\t"
@@ -243,12 +238,15 @@ static KMEM_ALWAYS_INLINE bool rseq_push_stamped(const struct percpu_stacks *s, 
 			     "b.hs 5f\n\t"
 			     "add %[left], x9, x11, lsl #3\n\t"
 			     "add %[left], %[left], #16\n\t"
-			     "str %[p], [%[left]]\n\t" STAMP(
-				     "%[left]", "%[from]") "str %[left], [%[p]]\n\t"
-							   "add x10, x10, #1\n\t"
-							   "mov %[res], #1\n\t" STACK_TAIL
+			     "str %[p], [%[left]]\n\t"
+			     "add %[left], %[stamp], %[left], lsl #" PERCPU_STR(
+				     PERCPU_STAMP_SHIFT) "\n\t"
+							 "str %[left], [%[p]]\n\t"
+							 "add x10, x10, #1\n\t"
+							 "mov %[res], #1\n\t" STACK_TAIL
 			     : [res] "=&r"(done), [left] "+&r"(*left)
-			     : STACK_INPUTS(s), [p] "r"(p), [from] "r"(from)
+			     : STACK_INPUTS(s), [p] "r"(p), [from] "r"(from->state),
+			       [stamp] "r"(from->stamp)
 			     : "x9", "x10", "x11", "x12", "memory", "cc");
 	return done != 0;
 }

@@ -20,7 +20,7 @@
  * are never written. `rs` is the distance of the thread's area from the thread pointer,
  * which %fs adds.
  */
-#define RSEQ_HEAD                            \
+#define RSEQ_HEAD_BY(reg)                    \
 	".pushsection __rseq_cs, \"aw\"\n\t" \
 	".balign 32\n"                       \
 	"3:\n\t"                             \
@@ -28,21 +28,22 @@
 	".quad 1f, 2f - 1f, 4f\n\t"          \
 	".popsection\n"                      \
 	"6:\n\t"                             \
-	"leaq 3b(%%rip), %%rax\n\t"          \
-	"movq %%rax, %%fs:%c[cs](%[rs])\n"   \
+	"leaq 3b(%%rip), " reg "\n\t"        \
+	"movq " reg ", %%fs:%c[cs](%[rs])\n" \
 	"1:\n\t"
+#define RSEQ_HEAD RSEQ_HEAD_BY("%%rax")
 
 /* gcc 12 at -O1 loses what is assigned on an edge of an asm goto with outputs. */
 #define RSEQ_EDGE __asm__ __volatile__("")
 
-#define RSEQ_ABORT                                \
-	".pushsection __rseq_failure, \"ax\"\n\t" \
-	".byte 0x0f, 0xb9, 0x3d\n\t"              \
-	".long %c[sig]\n"                         \
-	"4:\n\t"                                  \
-	"lock incq %[aborts]\n\t"                 \
-	"jmp 6b\n\t"                              \
+#define RSEQ_ABORT_UNLESS(test)                     \
+	".pushsection __rseq_failure, \"ax\"\n\t"   \
+	".byte 0x0f, 0xb9, 0x3d\n\t"                \
+	".long %c[sig]\n"                           \
+	"4:\n\t"                                    \
+	"lock incq %[aborts]\n\t" test "jmp 6b\n\t" \
 	".popsection\n\t"
+#define RSEQ_ABORT RSEQ_ABORT_UNLESS("")
 
 #define RSEQ_INPUTS                                                            \
 	[cs] "i"(offsetof(struct rseq, rseq_cs)),                              \
@@ -63,16 +64,16 @@ static KMEM_ALWAYS_INLINE uint32_t rseq_cpu_id_start(void)
  * the entries there; a thread without registration has an impossible CPU number and
  * leaves by label 5, as from an empty or full stack. The tail stores %rdx.
  */
-#define STACK_HEAD                                                       \
-	RSEQ_HEAD                                                        \
-	"xorl %k[res], %k[res]\n\t"                                      \
-	"movl %%fs:%c[cpu](%[rs]), %%eax\n\t"                            \
-	"cmpl %[nr], %%eax\n\t"                                          \
-	"jae 5f\n\t"                                                     \
-	"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"             \
-					       "addq %[base], %%rax\n\t" \
-					       "movq (%%rax), %%rdx\n\t" \
-					       "movzwl %%dx, %%ecx\n\t"
+#define STACK_HEAD                            \
+	RSEQ_HEAD                             \
+	"xorl %k[res], %k[res]\n\t"           \
+	"movl %%fs:%c[cpu](%[rs]), %%eax\n\t" \
+	"cmpl %[nr], %%eax\n\t"               \
+	"jae 5f\n\t"                          \
+	"shlq %[area], %%rax\n\t"             \
+	"addq %[base], %%rax\n\t"             \
+	"movq (%%rax), %%rdx\n\t"             \
+	"movzwl %%dx, %%ecx\n\t"
 
 #define STACK_TAIL              \
 	"movq %%rdx, (%%rax)\n" \
@@ -81,7 +82,7 @@ static KMEM_ALWAYS_INLINE uint32_t rseq_cpu_id_start(void)
 
 #define STACK_INPUTS(s)                                                          \
 	[rs] "r"(os_rseq_offset), [base] "m"((s)->base), [nr] "m"((s)->nr_cpus), \
-		[limit] "m"((s)->limit), RSEQ_INPUTS
+		[limit] "m"((s)->limit), [area] "i"(PERCPU_AREA_SHIFT), RSEQ_INPUTS
 
 /* The newest entry; NULL: none. */
 static KMEM_ALWAYS_INLINE void *rseq_pop(const struct percpu_stacks *s)
@@ -183,42 +184,31 @@ static inline size_t rseq_push_batch(const struct percpu_stacks *s, size_t n,
 
 /* --- stamped entries: see percpu_stamped.h --- */
 
-/* From the slot's address in a register to the stamp for an entry that was `from`. */
-#define STAMP(slot, from)                                                             \
-	"shlq $" PERCPU_STR(PERCPU_STAMP_SHIFT) ", " slot "\n\t"                      \
-						"leaq " PERCPU_STR(                   \
-							PERCPU_STAMP_ADDS) "(" slot   \
-									   "," from   \
-									   "), " slot \
-									   "\n\t"
-
 /* The newest entry and where it stood, which shares a register; NULL: none. */
 static KMEM_ALWAYS_INLINE void *rseq_pop_slot(const struct percpu_stacks *s,
 					      void *const **slot)
 {
 	void *p;
 
-	__asm__ __volatile__ goto(
-		RSEQ_HEAD
-		"movl %%fs:%c[cpu](%[rs]), %%eax\n\t"
-		"cmpl %[nr], %%eax\n\t"
-		"jae %l[miss]\n\t"
-		"shlq $" PERCPU_STR(PERCPU_AREA_SHIFT) ", %%rax\n\t"
-						       "addq %[base], %%rax\n\t"
-						       "movq (%%rax), %%rdx\n\t"
-						       "movzwl %%dx, %%ecx\n\t"
-						       "subl $1, %%ecx\n\t"
-						       "cmpl %[limit], %%ecx\n\t"
-						       "jae %l[miss]\n\t"
-						       "leaq 16(%%rax,%%rcx,8), %%rcx\n\t"
-						       "movq (%%rcx), %[p]\n\t"
-						       "addq $0xffff, %%rdx\n\t"
-						       "movq %%rdx, (%%rax)\n"
-						       "2:\n\t" RSEQ_ABORT
-		: [p] "=&r"(p), "=&c"(*slot)
-		: STACK_INPUTS(s)
-		: "rax", "rdx", "memory", "cc"
-		: miss);
+	__asm__ __volatile__ goto(RSEQ_HEAD "movl %%fs:%c[cpu](%[rs]), %%eax\n\t"
+					    "cmpl %[nr], %%eax\n\t"
+					    "jae %l[miss]\n\t"
+					    "shlq %[area], %%rax\n\t"
+					    "addq %[base], %%rax\n\t"
+					    "movq (%%rax), %%rdx\n\t"
+					    "movzwl %%dx, %%ecx\n\t"
+					    "subl $1, %%ecx\n\t"
+					    "cmpl %[limit], %%ecx\n\t"
+					    "jae %l[miss]\n\t"
+					    "leaq 16(%%rax,%%rcx,8), %%rcx\n\t"
+					    "movq (%%rcx), %[p]\n\t"
+					    "addq $0xffff, %%rdx\n\t"
+					    "movq %%rdx, (%%rax)\n"
+					    "2:\n\t" RSEQ_ABORT
+				  : [p] "=&r"(p), "=&c"(*slot)
+				  : STACK_INPUTS(s)
+				  : "rax", "rdx", "memory", "cc"
+				  : miss);
 	if (p == NULL)
 		__builtin_unreachable(); /* callers need no second test */
 	return p;
@@ -227,45 +217,56 @@ miss:
 	return NULL;
 }
 
+#define STAMP_HEAD RSEQ_HEAD_BY("%[left]")
+#define STAMP_ABORT                                  \
+	RSEQ_ABORT_UNLESS("cmpq %[left], (%[p])\n\t" \
+			  "je 7b\n\t")
+
 /*
- * Pushes an entry whose first word is `from`, and stamps it. *left: what an attempt that
- * was interrupted may have left in the word; a restart takes its own stamp for no `from`.
- * The carry flag says that it could not: the last addition before the end clears it.
+ * Pushes an entry whose first word is from->state, and stamps it; false: it is another,
+ * or the stack is full, and *left is what an attempt that was interrupted has left in the
+ * word, or 0. Its register is never without a value that is known: a descriptor's or a
+ * slot's address, on the way to the stamp, or the stamp. Of these only the stamp can be
+ * what stands in the word, and where it does, the abort handler gives up.
+ * The carry flag says so: the last addition before the end clears it.
  */
 static KMEM_ALWAYS_INLINE bool rseq_push_stamped(const struct percpu_stacks *s, void *p,
-						 uint64_t from, uint64_t *left)
+						 const struct percpu_from *from,
+						 uint64_t *left)
 {
 	bool failed;
 
-	__asm__ __volatile__(
-		RSEQ_HEAD
-		"movl %%fs:%c[cpu](%[rs]), %%eax\n\t"
-		"cmpl %[nr], %%eax\n\t"
-		"jae 5f\n\t"
-		"shlq $" PERCPU_STR(
-			PERCPU_AREA_SHIFT) ", %%rax\n\t"
-					   "addq %[base], %%rax\n\t"
-					   "cmpq %[from], (%[p])\n\t"
-					   "jne 5f\n\t"
-					   "movq (%%rax), %%rdx\n\t"
-					   "movzwl %%dx, %%ecx\n\t"
-					   "cmpl %[limit], %%ecx\n\t"
-					   "jae 5f\n\t"
-					   "leaq 16(%%rax,%%rcx,8), %[left]\n\t"
-					   "movq %[p], (%[left])\n\t" STAMP(
-						   "%[left]",
-						   "%[from]") "movq %[left], (%[p])\n\t"
-							      "addq $1, %%rdx\n\t"
-							      "movq %%rdx, (%%rax)\n"
-							      "2:\n\t"
-							      ".pushsection __rseq_failure, \"ax\"\n"
-							      "5:\n\t"
-							      "stc\n\t"
-							      "jmp 2b\n\t"
-							      ".popsection\n\t" RSEQ_ABORT
-		: "=@ccc"(failed), [left] "+&r"(*left)
-		: STACK_INPUTS(s), [p] "r"(p), [from] "r"(from)
-		: "rax", "rcx", "rdx", "memory");
+	__asm__ __volatile__(STAMP_HEAD "movl %%fs:%c[cpu](%[rs]), %%eax\n\t"
+					"cmpl %[nr], %%eax\n\t"
+					"jae 5f\n\t"
+					"shlq %[area], %%rax\n\t"
+					"addq %[base], %%rax\n\t"
+					"movq %[state], %%rdx\n\t"
+					"cmpq %%rdx, (%[p])\n\t"
+					"jne 5f\n\t"
+					"movq (%%rax), %%rdx\n\t"
+					"movzwl %%dx, %%ecx\n\t"
+					"cmpl %[limit], %%ecx\n\t"
+					"jae 5f\n\t"
+					"leaq 16(%%rax,%%rcx,8), %[left]\n\t"
+					"movq %[p], (%[left])\n\t"
+					"shlq %[shift], %[left]\n\t"
+					"addq %[stamp], %[left]\n\t"
+					"movq %[left], (%[p])\n\t"
+					"addq $1, %%rdx\n\t"
+					"movq %%rdx, (%%rax)\n"
+					"2:\n\t"
+					".pushsection __rseq_failure, \"ax\"\n"
+					"5:\n\t"
+					"xorl %k[left], %k[left]\n"
+					"7:\n\t"
+					"stc\n\t"
+					"jmp 2b\n\t"
+					".popsection\n\t" STAMP_ABORT
+			     : "=@ccc"(failed), [left] "=&r"(*left)
+			     : STACK_INPUTS(s), [p] "r"(p), [state] "m"(from->state),
+			       [stamp] "m"(from->stamp), [shift] "i"(PERCPU_STAMP_SHIFT)
+			     : "rax", "rcx", "rdx", "memory");
 	return !failed;
 }
 

@@ -6,6 +6,25 @@
 
 #define SMALL "memory=32M,dma=0,highmem=0,topology=numa:1 pu:1,min_free=128K"
 
+/* Before there is anything, and first of all: no hit is found in what has never been. */
+static void test_not_set_up(void **state)
+{
+	static struct page page;
+
+	(void)state;
+	capture_bugs(true);
+	for (unsigned int order = 0; order < 20; order++) {
+		assert_null(alloc_pages(0, order));
+		assert_null(alloc_pages(GFP_KERNEL, order));
+		assert_null(alloc_pages(__GFP_HIGHMEM, order));
+		assert_null(alloc_pages_node(0, 0, order));
+	}
+	__free_page(&page);
+	assert_report("free of %p, order 0: bad pfn, no descriptor of a frame is there",
+		      (void *)&page);
+	capture_bugs(false);
+}
+
 static void setup(const char *options)
 {
 	mm_up(options);
@@ -45,6 +64,36 @@ static void test_double_free(void **state)
 	__free_pages(page, 7);
 	assert_report("double free of pfn %lu, order 7", pfn);
 	teardown();
+}
+
+/* Numbers that are no order: some that the tables of the hit path have, some beyond. */
+static void test_no_order(void **state)
+{
+	static const char *const variants[] = {
+		SMALL, SMALL ",pcp=off", SMALL ",mobility=on", SMALL ",lower=lists"};
+	static const unsigned int orders[] = {11, 15, 16, 48, 1u << 30, 1u << 31, ~0u};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(variants); i++) {
+		struct page *page;
+
+		setup(variants[i]);
+		page = alloc_pages(GFP_KERNEL, 1);
+		for (size_t k = 0; k < KMEM_ARRAY_SIZE(orders); k++) {
+			assert_null(alloc_pages(GFP_KERNEL, orders[k]));
+			assert_null(alloc_pages_node(0, GFP_KERNEL, orders[k]));
+			/* The second is inside the block: nothing is known of it. */
+			for (int at = 0; at < 2; at++) {
+				__free_pages(page + at, orders[k]);
+				assert_report("free of a block of order %u: orders are "
+					      "0 to 10",
+					      orders[k]);
+			}
+		}
+		assert_int_equal(page_block_order(page), 1);
+		__free_pages(page, 1);
+		teardown();
+	}
 }
 
 static void test_double_free_in_bulk(void **state)
@@ -324,7 +373,9 @@ static void test_racing_double_free(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_not_set_up),
 		cmocka_unit_test(test_double_free),
+		cmocka_unit_test(test_no_order),
 		cmocka_unit_test(test_double_free_in_bulk),
 		cmocka_unit_test(test_wrong_order),
 		cmocka_unit_test(test_inside_a_block),

@@ -48,6 +48,27 @@ static void test_unmovable_pages_stay_together(void **state)
 	assert_in_range(huge_pages_left(MEMORY ",mobility=on,pcp=off"), 29, 30);
 }
 
+/* A free goes onto the list of the type that the page's group has. */
+static void test_lists_by_type(void **state)
+{
+	const struct zone *zone;
+	struct page *page;
+	size_t movable, unmovable;
+
+	(void)state;
+	mm_up(MEMORY ",mobility=on");
+	zone = &buddy_zones[ZONE_NORMAL];
+	page = alloc_page(GFP_USER | __GFP_MOVABLE);
+	movable = percpu_count(&zone->pcp[kind_of(0, MIGRATE_MOVABLE)]);
+	unmovable = percpu_count(&zone->pcp[kind_of(0, MIGRATE_UNMOVABLE)]);
+	__free_page(page);
+	assert_int_equal(percpu_count(&zone->pcp[kind_of(0, MIGRATE_MOVABLE)]),
+			 movable + 1);
+	assert_int_equal(percpu_count(&zone->pcp[kind_of(0, MIGRATE_UNMOVABLE)]),
+			 unmovable);
+	mm_down();
+}
+
 /* When there is no other place, types share one. */
 static void test_fallback(void **state)
 {
@@ -92,6 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unmovable_pages_stay_together),
+		cmocka_unit_test(test_lists_by_type),
 		cmocka_unit_test(test_fallback),
 		cmocka_unit_test(test_refused),
 	};

@@ -68,6 +68,39 @@ static void test_fallback_by_distance(void **state)
 	mm_down();
 }
 
+/* A hit is from the node of the CPU, although there are pages of another on its lists. */
+static void test_hits_are_local(void **state)
+{
+	static const gfp_t flags[] = {GFP_KERNEL, GFP_HIGHUSER};
+	cpu_set_t before, one;
+
+	(void)state;
+	mm_up(FOUR_NODES);
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	for (unsigned int cpu = 0; cpu < os_nr_cpus(); cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one) != 0)
+			continue; /* not ours */
+		for (size_t i = 0; i < KMEM_ARRAY_SIZE(flags); i++) {
+			int zone = flags[i] == GFP_KERNEL ? ZONE_NORMAL : ZONE_HIGHMEM;
+			struct page *pages[6];
+
+			for (int n = 0; n < 6; n++)
+				pages[n] = alloc_pages_node(n < 4 ? n : NUMA_NO_NODE,
+							    flags[i], 0);
+			for (int n = 0; n < 6; n++) {
+				assert_int_equal(page_to_nid(pages[n]),
+						 n < 4 ? n : cpu_to_node(cpu));
+				assert_int_equal(page_zonenum(pages[n]), zone);
+				__free_page(pages[n]);
+			}
+		}
+	}
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	mm_down();
+}
+
 static void test_fallback_on_the_ring(void **state)
 {
 	(void)state;
@@ -317,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fallback_by_distance),
+		cmocka_unit_test(test_hits_are_local),
 		cmocka_unit_test(test_fallback_on_the_ring),
 		cmocka_unit_test(test_fallback_with_lists),
 		cmocka_unit_test(test_lists_are_drained_before_failing),

@@ -2,7 +2,7 @@
 /* Per-CPU stacks: order, bounds, counts, areas, and no entry lost or doubled. */
 #include "allocators/os/os_cpu.h"
 #include "allocators/os/percpu_area.h"
-#include "allocators/os/percpu_fast.h"
+#include "allocators/os/percpu_stamped.h"
 #include "tests/os/percpu_report.h"
 
 #include <kmem/mm_types.h>
@@ -377,6 +377,39 @@ static void test_no_room_no_lock(void **state)
 	percpu_stacks_destroy(&s);
 }
 
+/* Refused, for another state or for want of room, an entry stays as it is, and what an
+ * interrupted attempt may have left is said to be nothing. */
+static void test_stamped_refused(void **state)
+{
+	_Atomic uint64_t entries[3] = {5, 9, 5};
+	struct percpu_stacks s;
+	void *const *slot;
+	uint64_t left;
+
+	(void)state;
+	assert_int_equal(percpu_stacks_init(&s, 1), 0);
+	stay_on_one_cpu(true);
+	left = 77;
+	assert_false(percpu_push_stamped(&s, &entries[1], 5, &left));
+	assert_int_equal(left, 0);
+	while (!percpu_push_stamped(&s, &entries[0], 5, &left)) {
+		assert_int_not_equal(left, 0); /* interrupted */
+		entries[0] = 5;
+	}
+	left = 77;
+	assert_false(percpu_push_stamped(&s, &entries[0], 5, &left));
+	assert_int_equal(left, 0);
+	left = 77;
+	assert_false(percpu_push_stamped(&s, &entries[2], 5, &left));
+	assert_int_equal(left, 0);
+	assert_ptr_equal(percpu_pop_slot(&s, &slot), &entries[0]);
+	assert_int_equal(entries[0], percpu_stamp(slot, 5));
+	assert_int_equal(entries[1], 9);
+	assert_int_equal(entries[2], 5);
+	stay_on_one_cpu(false);
+	percpu_stacks_destroy(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +422,7 @@ int main(void)
 		BOTH_MODES(test_freeze),
 		BOTH_MODES(test_areas),
 		cmocka_unit_test(test_freed_areas_join),
+		BOTH_MODES(test_stamped_refused),
 		BOTH_MODES(test_stress),
 	};
 

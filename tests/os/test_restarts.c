@@ -45,21 +45,21 @@ static unsigned long left_behind;
  * entry gets onto the stack once, and says where it is. */
 static void use_stamped(void)
 {
+	static const struct percpu_from from = {1, 1 + PERCPU_STAMP_ADDS};
 	static __thread bool pinned;
 	static _Atomic uint64_t entry;
 	void *const *slot;
-	uint64_t left = 0;
+	uint64_t left;
 
 	if (!pinned)
 		stay_on_one_cpu(true);
 	pinned = true;
 	atomic_store(&entry, 1);
-	while (!percpu_try_push_stamped(&stacks, &entry, 1, &left)) {
+	while (!percpu_try_push_stamped(&stacks, &entry, &from, &left)) {
 		uint64_t expected = left;
 
 		if (left == 0 || !atomic_compare_exchange_strong(&entry, &expected, 1))
 			abort(); /* there is room */
-		left = 0;
 		left_behind++;
 	}
 	inside++;
