@@ -169,7 +169,7 @@ int buddy_init(const struct buddy_config *config)
 	buddy.pcp_kinds = buddy.mobility && buddy.pcp_orders != 0 ? NR_KINDS
 								  : buddy.pcp_orders;
 	buddy.miss_mask = ~(__GFP_WAIT | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM |
-			    (buddy.mobility ? 0 : __GFP_RECLAIMABLE | __GFP_MOVABLE));
+			    (buddy.mobility ? 0 : __GFP_MOVABLE));
 	for (int id = 0; id < phys_memory.nr_nodes * MAX_NR_ZONES; id++)
 		init_zone(&buddy_zones[id], id / MAX_NR_ZONES, id % MAX_NR_ZONES);
 	if (config->min_free_bytes >> PAGE_SHIFT > lowmem_pages() / 2)

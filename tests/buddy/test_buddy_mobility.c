@@ -109,6 +109,20 @@ static void test_refused(void **state)
 	assert_int_equal(gfp_check(GFP_USER | __GFP_MOVABLE), 0);
 }
 
+/* Also where a page is at hand, and nobody looks at the kind of it. */
+static void test_contradictions_are_refused(void **state)
+{
+	static const char *const variants[] = {"mobility=off", "mobility=on", "pcp=off"};
+
+	(void)state;
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(variants); i++) {
+		mm_up(variants[i]);
+		__free_page(alloc_page(GFP_KERNEL));
+		assert_null(alloc_page(GFP_KERNEL | __GFP_MOVABLE | __GFP_RECLAIMABLE));
+		mm_down();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +130,7 @@ int main(void)
 		cmocka_unit_test(test_lists_by_type),
 		cmocka_unit_test(test_fallback),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_contradictions_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
