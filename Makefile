@@ -155,7 +155,7 @@ ifneq ($(MALLOC_SO),)
 MALLOC_MAP := allocators/malloc/preload/exports.map
 $(MALLOC_SO): $(filter-out %/phys/topology.o,$(OBJ_lib)) $(call obj,$(MALLOC_SRC)) $(MALLOC_MAP)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-z,nodelete -Wl,-Bsymbolic-functions -Wl,--version-script=$(MALLOC_MAP) -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(LDFLAGS) $(SAN_FLAGS) -shared -pthread -Wl,-z,nodelete -Wl,-Bsymbolic-functions -Wl,--sort-section=name -Wl,--version-script=$(MALLOC_MAP) -o $@ $(filter %.o,$^)
 endif
 
 compile_commands.json: Makefile $(SRC_lib) $(SRC_adapters) $(SRC_workloads) $(SRC_bench)

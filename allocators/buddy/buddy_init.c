@@ -158,8 +158,8 @@ int buddy_init(const struct buddy_config *config)
 
 	if (err != 0)
 		return err;
-	memset(buddy_node_stats, 0, sizeof(buddy_node_stats));
 	buddy.nr_nodes = (unsigned int)phys_memory.nr_nodes;
+	memset(buddy_node_stats, 0, buddy.nr_nodes * sizeof(buddy_node_stats[0]));
 	buddy.mem_map = kmem_mem_map;
 	buddy.direct_base = kmem_direct_base;
 	buddy.block_zone = phys_memory.block_zone;

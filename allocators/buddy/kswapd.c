@@ -32,7 +32,7 @@ static struct kswapd {
 	_Atomic uint32_t state; /* enum kswapd_state; a futex */
 	pthread_t thread;
 	bool running; /* under lock */
-} KMEM_CACHELINE_ALIGNED kswapds[MAX_NUMNODES];
+} KMEM_CACHELINE_ALIGNED kswapds[MAX_NUMNODES] KMEM_SPARSE;
 
 static struct kmem_spinlock lock; /* held while threads are started */
 static bool wanted;		  /* option kswapd */

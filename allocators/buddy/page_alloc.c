@@ -60,8 +60,8 @@
 #include <kmem/error.h>
 
 struct buddy buddy;
-struct zone buddy_zones[PHYS_NR_ZONE_IDS];
-uint32_t buddy_cpu_zone[OS_MAX_CPUS][2];
+struct zone buddy_zones[PHYS_NR_ZONE_IDS] KMEM_SPARSE;
+uint32_t buddy_cpu_zone[OS_MAX_CPUS][2] KMEM_SPARSE;
 
 /* The hit path where the lists have locks. */
 static struct page *alloc_pages_locked(gfp_t gfp, unsigned int order)

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct node_stats buddy_node_stats[MAX_NUMNODES];
+struct node_stats buddy_node_stats[MAX_NUMNODES] KMEM_SPARSE;
 
 static const char *const numa_names[NR_NUMA_STAT_ITEMS] = {
 	[NUMA_HIT] = "numa_hit",	 [NUMA_MISS] = "numa_miss",

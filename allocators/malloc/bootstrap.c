@@ -14,7 +14,7 @@
 #define ARENA_BYTES  ((size_t)16 << 10)
 #define HEADER_BYTES ((size_t)16)
 
-static _Alignas(16) char arena[ARENA_BYTES];
+static _Alignas(16) char arena[ARENA_BYTES] KMEM_SPARSE;
 static _Atomic size_t used;
 
 void *bootstrap_alloc(size_t size, size_t align)

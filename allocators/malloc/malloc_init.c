@@ -154,7 +154,7 @@ static void start_spans(uint64_t bytes)
 
 static int start_layers(const struct kmem_malloc_config *config)
 {
-	uint64_t bytes = config->malloc.memory_bytes;
+	uint64_t bytes = config->malloc.memory_bytes, most = default_memory();
 	struct slab_config slab = config->slab;
 	struct buddy_config pages = config->buddy;
 	int err;
@@ -165,16 +165,16 @@ static int start_layers(const struct kmem_malloc_config *config)
 	 * a request that finds nothing reclaims itself. */
 	pages.kswapd &= pages.purge_ms != 0;
 
-	err = start_memory(bytes != 0 ? bytes : default_memory(), &pages, &slab);
+	err = start_memory(bytes != 0 ? bytes : most, &pages, &slab);
 	/* An overcommit policy or a limit that we do not know of, or one that leaves no
 	 * room for what the layers need beside it: take less. */
-	for (uint64_t less = default_memory() / 2;
+	for (uint64_t less = most / 2;
 	     err == -ENOMEM && bytes == 0 && less >= MEMORY_MIN / 2; less /= 2)
 		err = start_memory(less, &pages, &slab);
 	if (err != 0)
 		return err;
 	malloc_config = config->malloc;
-	start_spans(SPANS_SHARE * default_memory());
+	start_spans(SPANS_SHARE * most);
 	malloc_hit_max = magazine_rseq_offset != 0 ? SPAN_CLASS_MAX : 0;
 	background_init();
 	trim_reset();

@@ -20,8 +20,9 @@ struct span_heap span_heap;
 /* The bitmap of chunks is 8 KiB, touched as far as they are used. */
 #define RANGE_MAX ((size_t)1 << 40)
 
-static uint32_t nr_units;			      /* of the range */
-static uint64_t usable[RANGE_MAX / CHUNK_BYTES / 64]; /* a bit a chunk; under lock */
+static uint32_t nr_units; /* of the range */
+/* A bit a chunk; under lock. */
+static uint64_t usable[RANGE_MAX / CHUNK_BYTES / 64] KMEM_SPARSE;
 
 /* Linux before 6.7 aligns a reservation to a page only. */
 static char *reserve_aligned(size_t bytes)

@@ -54,7 +54,7 @@
 static struct growth {
 	_Atomic uint32_t calls;
 	_Atomic unsigned long at;
-} growth[OS_MAX_CPUS];
+} growth[OS_MAX_CPUS] KMEM_SPARSE;
 
 static struct kmem_spinlock lock; /* held by the one that trims, over system calls */
 static _Atomic unsigned long touched, epoch_peak;

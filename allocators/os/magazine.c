@@ -7,14 +7,14 @@
 #include <errno.h>
 
 ptrdiff_t magazine_rseq_offset;
-struct magazine_cpu *magazine_table[OS_MAX_CPUS + 2];
+struct magazine_cpu *magazine_table[OS_MAX_CPUS + 2] KMEM_SPARSE;
 void *magazine_pairs[2 * NR_PAIRS];
-struct magazine_info magazine_infos[MAGAZINE_NR];
+struct magazine_info magazine_infos[MAGAZINE_NR] KMEM_SPARSE;
 struct magazine_cpu *magazine_cpu0;
 struct kmem_spinlock magazine_lock;
 
-static struct magazine_cpu nowhere; /* for CPUs that have not run us */
-static unsigned int nr_used;	    /* numbers taken; under magazine_lock */
+static struct magazine_cpu nowhere KMEM_SPARSE; /* for CPUs that have not run us */
+static unsigned int nr_used;			/* numbers taken; under magazine_lock */
 
 static size_t slots_bytes(uint32_t limit, bool two)
 {

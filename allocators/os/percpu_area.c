@@ -35,7 +35,7 @@ struct chunk {
 #define CHUNKS_MAX 256
 
 static struct kmem_spinlock lock;
-static struct chunk chunks[CHUNKS_MAX]; /* under lock */
+static struct chunk chunks[CHUNKS_MAX] KMEM_SPARSE; /* under lock */
 
 static size_t range_size(size_t size)
 {

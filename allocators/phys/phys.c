@@ -97,9 +97,9 @@ char *kmem_direct_base;
 unsigned long kmem_nr_frames;
 
 struct phys_memory phys_memory = {.fd = -1};
-uint8_t phys_cpu_node[OS_MAX_CPUS];
+uint8_t phys_cpu_node[OS_MAX_CPUS] KMEM_SPARSE;
 
-static struct phys_topology topology;
+static struct phys_topology topology KMEM_SPARSE;
 
 /* The reservation, and what was mapped for the descriptors. */
 static struct {
@@ -110,8 +110,10 @@ static struct {
 
 void phys_topology_flat(struct phys_topology *t)
 {
-	memset(t, 0, sizeof(*t));
+	/* Not all of it: start-up touches no more pages than it needs. */
 	t->nr_nodes = 1;
+	t->simulated = false;
+	t->os_index[0] = 0;
 	t->distance[0][0] = 10; /* ACPI: local */
 }
 

@@ -3,6 +3,7 @@
  * Caches: making them, unmaking them, giving their free memory back; and the
  * bootstrap of the whole allocator.
  */
+#include "allocators/buddy/buddy_internal.h"
 #include "allocators/os/os_mem.h"
 #include "allocators/slab/slab_fast.h"
 #include <kmem/error.h>
@@ -14,8 +15,8 @@
 #include <string.h>
 
 struct slab_config slab_config;
-struct slab_grids slab_grids;
-struct kmem_cache *slab_id_caches[MAGAZINE_NR];
+struct slab_grids slab_grids KMEM_SPARSE;
+struct kmem_cache *slab_id_caches[MAGAZINE_NR] KMEM_SPARSE;
 struct slab_pages slab_pages;
 unsigned int slab_nr_nodes;
 struct list_head slab_cache_chain = {&slab_cache_chain, &slab_cache_chain};
@@ -26,7 +27,7 @@ static pthread_mutex_t slab_chain_mutex = PTHREAD_MUTEX_INITIALIZER;
 static union {
 	struct kmem_cache cache;
 	char bytes[sizeof(struct kmem_cache) + MAX_NUMNODES * sizeof(struct kmem_list3)];
-} cache_cache;
+} cache_cache KMEM_SPARSE;
 
 /* A destructor may allocate under the lock, and so get to reclaim. */
 static _Thread_local bool chain_is_ours;
@@ -90,7 +91,7 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 	/* Poison would destroy what the constructor made. */
 	if (ctor)
 		flags &= ~SLAB_POISON;
-	snprintf(cache->name, sizeof(cache->name), "%s", name);
+	strncpy(cache->name, name, sizeof(cache->name) - 1);
 	if (slab_geometry_compute(g, size, align, flags, colour_off) != 0)
 		return kmem_error(
 			-EINVAL,
@@ -168,7 +169,7 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 		return NULL;
 	}
 	slab_chain_lock();
-	taken = find_cache(name) != NULL;
+	taken = !(flags & SLAB_GENERAL) && find_cache(name) != NULL;
 	if (!taken) {
 		open_hit_path(cache);
 		list_add_tail(&cache->next, &slab_cache_chain);
@@ -360,7 +361,8 @@ static int bootstrap(void)
 	slab_pages.nr_frames = kmem_nr_frames;
 	if (slab_config.hardened && slab_marks_init() != 0)
 		return -ENOMEM;
-	memset(&cache_cache, 0, sizeof(cache_cache));
+	/* As far as there are nodes: the rest is not touched. */
+	memset(&cache_cache, 0, size);
 	if (cache_setup(&cache_cache.cache, "kmem_cache", size, KMEM_CACHELINE, flags,
 			NULL, NULL) != 0)
 		return -ENOMEM;
@@ -372,15 +374,15 @@ int kmem_cache_init(const struct slab_config *config)
 {
 	static const struct kmem_option_group groups[] = {{slab_options, 0}, {NULL, 0}};
 	struct slab_config defaults;
-	struct buddy_stats pages;
 	int err;
 
 	if (slab_nr_nodes > 0)
 		return kmem_error(
 			-EBUSY,
 			"the slab allocator is up already, call kmem_cache_exit first");
-	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &pages);
-	if (pages.total_pages == 0)
+	/* Not buddy_stats(), which counts the free pages: start-up is all that a short
+	 * program waits for. */
+	if (buddy.nr_frames == 0)
 		return kmem_error(-EINVAL, "there are no pages to take, call phys_init "
 					   "and buddy_init first");
 	if (!config) {

@@ -120,6 +120,15 @@ static void drain_own(struct kmem_cache *cache)
 			     slab_lists_put);
 }
 
+/* Whether its magazines have, on this CPU. */
+static bool has_grown(const struct kmem_cache *cache)
+{
+	unsigned int cpu = os_cpu_id();
+
+	return magazine_state(&cache->mag, cpu) != 0 &&
+	       slab_magazine_limit(cache, slab_depot_of_cpu(cache, cpu)) > cache->limit;
+}
+
 size_t slab_drain_here(bool grown)
 {
 	size_t released = 0;
@@ -133,11 +142,11 @@ size_t slab_drain_here(bool grown)
 		if (!cache->depots || (cache->flags & SLAB_NO_REAP))
 			continue;
 		/* They are in use, and would have to grow again. */
-		if (!grown &&
-		    slab_magazine_limit(cache, slab_depot_of_cpu(cache, os_cpu_id())) >
-			    cache->limit)
+		if (!grown && has_grown(cache))
 			continue;
-		drain_own(cache);
+		/* Where this CPU has never been nothing is read for the first time. */
+		if (magazine_state(&cache->mag, os_cpu_id()) != 0)
+			drain_own(cache);
 		released += slab_release_free(cache);
 	}
 	slab_chain_unlock();

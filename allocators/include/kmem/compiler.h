@@ -37,6 +37,9 @@
 /* Objects written by different CPUs are kept this far apart. */
 #define KMEM_CACHELINE	       64
 #define KMEM_CACHELINE_ALIGNED __attribute__((aligned(KMEM_CACHELINE)))
+/* For a table of zeroes of which most programs use the beginning, if that: it comes after
+ * all other data (the Makefile sorts sections by name), which then fill a few pages. */
+#define KMEM_SPARSE __attribute__((section(".bss.sparse")))
 
 #define KMEM_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define KMEM_CONTAINER_OF(ptr, type, member) \
