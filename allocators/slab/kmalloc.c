@@ -22,15 +22,17 @@
 #include <stdio.h>
 #include <string.h>
 
-uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
-uint8_t kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
+_Atomic uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
+_Atomic uint8_t kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
 
 /* Sizes in rising order; the tables of bytes are made from them. */
 #define KMALLOC_NR_CLASSES_MAX 48
 static uint32_t kmalloc_sizes[KMALLOC_NR_CLASSES_MAX];
 static unsigned int kmalloc_nr_classes;
-static struct kmem_cache *kmalloc_caches[KMALLOC_NR_CLASSES_MAX];
-static struct kmem_cache *kmalloc_dma_caches[KMALLOC_NR_CLASSES_MAX];
+/* NULL: nobody has needed it. */
+static struct kmem_cache *_Atomic kmalloc_caches[KMALLOC_NR_CLASSES_MAX];
+static struct kmem_cache *_Atomic kmalloc_dma_caches[KMALLOC_NR_CLASSES_MAX];
+static bool have_dma; /* is there such a zone? */
 /* Class by size in the steps of the tables of numbers. */
 static uint8_t small_class[KMEM_ARRAY_SIZE(kmalloc_small_id)];
 static uint8_t large_class[KMEM_ARRAY_SIZE(kmalloc_large_id)];
@@ -59,14 +61,24 @@ static void choose_sizes(int classes)
 	kmalloc_nr_classes = (unsigned int)n;
 }
 
+/* The entries of a table for which the class is the smallest that serves them: from
+ * *first to before the result. */
+static size_t class_entries(unsigned int class, unsigned int step, size_t entries,
+			    size_t *first)
+{
+	size_t end = (kmalloc_sizes[class] >> step) + 1;
+
+	*first = class > 0 ? (kmalloc_sizes[class - 1] >> step) + 1 : 0;
+	return end < entries ? end : entries;
+}
+
 static void fill_class_table(uint8_t *table, size_t entries, unsigned int step)
 {
-	uint8_t class = 0;
+	for (unsigned int class = 0; class < kmalloc_nr_classes; class ++) {
+		size_t first, end = class_entries(class, step, entries, &first);
 
-	for (size_t i = 0; i < entries; i++) {
-		while (kmalloc_sizes[class] < i << step)
-			class ++;
-		table[i] = class;
+		if (first < end)
+			memset(table + first, (int)class, end - first);
 	}
 }
 
@@ -84,9 +96,22 @@ static void general_name(char *name, uint32_t size, bool dma)
 	strcpy(name, dma ? "(DMA)" : "");
 }
 
-static struct kmem_cache *create_general_cache(uint32_t size, bool dma)
+bool kmalloc_owns_name(const char *name)
 {
-	unsigned int flags = SLAB_GENERAL | (dma ? SLAB_CACHE_DMA : 0);
+	char general[SLAB_NAME_MAX];
+
+	for (unsigned int i = 0; i < 2 * kmalloc_nr_classes; i++) {
+		general_name(general, kmalloc_sizes[i / 2], i % 2 != 0);
+		if ((i % 2 == 0 || have_dma) && strcmp(name, general) == 0)
+			return true;
+	}
+	return false;
+}
+
+static struct kmem_cache *create_general_cache(unsigned int class, gfp_t gfp, bool dma)
+{
+	uint32_t size = kmalloc_sizes[class];
+	unsigned int flags = dma ? SLAB_CACHE_DMA : 0;
 	char name[SLAB_NAME_MAX];
 
 	flags |= slab_debug_flags(slab_config.debug);
@@ -96,7 +121,9 @@ static struct kmem_cache *create_general_cache(uint32_t size, bool dma)
 	if (size & (size - 1))
 		flags |= SLAB_EXACT;
 	general_name(name, size, dma);
-	return slab_cache_new(name, size, size & -size, flags, NULL, NULL);
+	return slab_cache_new(name, size, size & -size, flags, NULL, NULL,
+			      gfp & SLAB_GFP_HIT,
+			      dma ? &kmalloc_dma_caches[class] : &kmalloc_caches[class]);
 }
 
 static bool have_dma_zone(void)
@@ -108,36 +135,42 @@ static bool have_dma_zone(void)
 	return have;
 }
 
+/* The caches themselves are made when they are first needed: of forty, a short program
+ * uses ten, and all together were half of what start-up cost. */
 int kmalloc_init(void)
 {
-	bool dma = have_dma_zone();
-
+	have_dma = have_dma_zone();
 	choose_sizes(slab_config.classes);
 	fill_class_table(small_class, KMEM_ARRAY_SIZE(small_class), KMALLOC_SMALL_STEP);
 	fill_class_table(large_class, KMEM_ARRAY_SIZE(large_class), KMALLOC_LARGE_STEP);
-	for (size_t i = 0; i < kmalloc_nr_classes; i++) {
-		kmalloc_caches[i] = create_general_cache(kmalloc_sizes[i], false);
-		if (!kmalloc_caches[i])
-			return -ENOMEM;
-	}
-	for (size_t i = 0; dma && i < kmalloc_nr_classes; i++) {
-		kmalloc_dma_caches[i] = create_general_cache(kmalloc_sizes[i], true);
-		if (!kmalloc_dma_caches[i])
-			return -ENOMEM;
-	}
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(small_class); i++)
-		kmalloc_small_id[i] = kmalloc_caches[small_class[i]]->hit_out;
-	for (size_t i = 0; i < KMEM_ARRAY_SIZE(large_class); i++)
-		kmalloc_large_id[i] = kmalloc_caches[large_class[i]]->hit_out;
 	return 0;
+}
+
+static void set_ids(_Atomic uint8_t *table, size_t entries, unsigned int step,
+		    unsigned int class, uint8_t id)
+{
+	size_t i, end = class_entries(class, step, entries, &i);
+
+	for (; i < end; i++)
+		atomic_store_explicit(&table[i], id, memory_order_relaxed);
+}
+
+/* Its sizes hit that magazine from now on. */
+static void open_class(unsigned int class, uint8_t id)
+{
+	set_ids(kmalloc_small_id, KMEM_ARRAY_SIZE(kmalloc_small_id), KMALLOC_SMALL_STEP,
+		class, id);
+	set_ids(kmalloc_large_id, KMEM_ARRAY_SIZE(kmalloc_large_id), KMALLOC_LARGE_STEP,
+		class, id);
 }
 
 void kmalloc_exit(void)
 {
-	memset(kmalloc_small_id, 0, sizeof(kmalloc_small_id));
-	memset(kmalloc_large_id, 0, sizeof(kmalloc_large_id));
-	memset(kmalloc_caches, 0, sizeof(kmalloc_caches));
-	memset(kmalloc_dma_caches, 0, sizeof(kmalloc_dma_caches));
+	for (unsigned int class = 0; class < kmalloc_nr_classes; class ++) {
+		open_class(class, 0);
+		atomic_store(&kmalloc_caches[class], NULL);
+		atomic_store(&kmalloc_dma_caches[class], NULL);
+	}
 }
 
 /* --- sizes --- */
@@ -163,11 +196,32 @@ size_t kmalloc_class_size(size_t size)
 	return kmalloc_sizes[class];
 }
 
+static KMEM_COLD struct kmem_cache *first_of_class(unsigned int class, gfp_t gfp)
+{
+	bool dma = (gfp & __GFP_DMA) != 0;
+	struct kmem_cache *cache;
+
+	if (dma && !have_dma) {
+		kmem_error(
+			-EINVAL,
+			"kmalloc: there is no DMA zone, set dma=16M or drop __GFP_DMA");
+		return NULL;
+	}
+	cache = create_general_cache(class, gfp, dma);
+	if (cache && !dma)
+		open_class(class, cache->hit_out);
+	return cache;
+}
+
 struct kmem_cache *kmalloc_cache_of(size_t size, gfp_t gfp)
 {
+	bool dma = (gfp & __GFP_DMA) != 0;
 	unsigned int class = kmalloc_class(size);
+	struct kmem_cache *cache = atomic_load_explicit(dma ? &kmalloc_dma_caches[class]
+							    : &kmalloc_caches[class],
+							memory_order_acquire);
 
-	return (gfp & __GFP_DMA) ? kmalloc_dma_caches[class] : kmalloc_caches[class];
+	return KMEM_LIKELY(cache != NULL) ? cache : first_of_class(class, gfp);
 }
 
 /* --- large blocks --- */
@@ -238,12 +292,8 @@ KMEM_NOINLINE void *kmalloc_slow(size_t size, gfp_t gfp, int nid, const void *ca
 			return object;
 	}
 	cache = kmalloc_cache_of(size, gfp);
-	if (KMEM_UNLIKELY(!cache)) {
-		kmem_error(
-			-EINVAL,
-			"kmalloc: there is no DMA zone, set dma=16M or drop __GFP_DMA");
+	if (KMEM_UNLIKELY(!cache))
 		return NULL;
-	}
 	return slab_alloc_slow(cache, gfp, nid, caller);
 }
 

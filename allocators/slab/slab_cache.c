@@ -71,7 +71,7 @@ void slab_chain_unlock(void)
 /* Everything but the name's uniqueness. `cache` is zeroed memory. */
 static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 		       size_t align, unsigned int flags, kmem_cache_ctor ctor,
-		       kmem_cache_ctor dtor)
+		       kmem_cache_ctor dtor, gfp_t gfp)
 {
 	size_t colour_off = slab_config.colour_off_bytes;
 	struct slab_geometry *g = &cache->geometry;
@@ -108,8 +108,11 @@ static int cache_setup(struct kmem_cache *cache, const char *name, size_t size,
 	cache->ctor = ctor;
 	cache->dtor = dtor;
 	cache->debug = (flags & SLAB_DEBUG_FLAGS) != 0;
-	if (g->off_slab)
-		cache->slabp_cache = kmalloc_cache_of(g->desc_bytes, 0);
+	if (g->off_slab) {
+		cache->slabp_cache = kmalloc_cache_of(g->desc_bytes, gfp);
+		if (!cache->slabp_cache)
+			return -ENOMEM;
+	}
 	cache->batchcount = 1;
 	for (unsigned int nid = 0; nid < slab_nr_nodes; nid++)
 		slab_list3_init(cache, (int)nid);
@@ -151,9 +154,13 @@ static void open_hit_path(struct kmem_cache *cache)
 
 struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 				  unsigned int flags, kmem_cache_ctor ctor,
-				  kmem_cache_ctor dtor)
+				  kmem_cache_ctor dtor, gfp_t gfp,
+				  struct kmem_cache *_Atomic *slot)
 {
-	struct kmem_cache *cache = kmem_cache_alloc(&cache_cache.cache, GFP_KERNEL);
+	struct kmem_cache *cache = kmem_cache_alloc(&cache_cache.cache, gfp);
+	struct kmem_cache *there;
+	/* A destructor that needs a general cache. */
+	bool locked = chain_is_ours;
 	bool taken;
 
 	if (!cache) {
@@ -164,25 +171,30 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 		return NULL;
 	}
 	memset(cache, 0, cache_cache.cache.object_size);
-	if (cache_setup(cache, name, size, align, flags, ctor, dtor) != 0) {
+	if (cache_setup(cache, name, size, align, flags, ctor, dtor, gfp) != 0) {
 		kmem_cache_free(&cache_cache.cache, cache);
 		return NULL;
 	}
-	slab_chain_lock();
-	taken = !(flags & SLAB_GENERAL) && find_cache(name) != NULL;
+	if (!locked)
+		slab_chain_lock();
+	there = slot ? *slot : find_cache(name);
+	taken = there || (!slot && kmalloc_owns_name(name));
 	if (!taken) {
 		open_hit_path(cache);
 		list_add_tail(&cache->next, &slab_cache_chain);
+		if (slot)
+			atomic_store_explicit(slot, cache, memory_order_release);
 	}
-	slab_chain_unlock();
-	if (taken) {
-		kmem_error(-EEXIST, "a cache named '%s' exists, choose another name",
-			   name);
-		slab_percpu_destroy(cache);
-		kmem_cache_free(&cache_cache.cache, cache);
-		return NULL;
-	}
-	return cache;
+	if (!locked)
+		slab_chain_unlock();
+	if (!taken)
+		return cache;
+	slab_percpu_destroy(cache);
+	kmem_cache_free(&cache_cache.cache, cache);
+	if (slot)
+		return there;
+	kmem_error(-EEXIST, "a cache named '%s' exists, choose another name", name);
+	return NULL;
 }
 
 static int check_create(const char *name, size_t size, size_t align, unsigned int flags)
@@ -219,7 +231,8 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
 	if (check_create(name, size, align, flags) == 0) {
 		if (slab_config.debug)
 			flags |= slab_debug_flags(slab_config.debug);
-		cache = slab_cache_new(name, size, align, flags, ctor, dtor);
+		cache = slab_cache_new(name, size, align, flags, ctor, dtor, GFP_KERNEL,
+				       NULL);
 	}
 	if (!cache && (flags & SLAB_PANIC)) {
 		kmem_bug("cannot create cache '%s': %s", name ? name : "",
@@ -364,7 +377,7 @@ static int bootstrap(void)
 	/* As far as there are nodes: the rest is not touched. */
 	memset(&cache_cache, 0, size);
 	if (cache_setup(&cache_cache.cache, "kmem_cache", size, KMEM_CACHELINE, flags,
-			NULL, NULL) != 0)
+			NULL, NULL, GFP_KERNEL) != 0)
 		return -ENOMEM;
 	list_add_tail(&cache_cache.cache.next, &slab_cache_chain);
 	return kmalloc_init();

@@ -40,29 +40,35 @@ static KMEM_ALWAYS_INLINE void kmem_cache_free_fast(struct kmem_cache *cache,
 /* --- general caches --- */
 
 /* Two byte tables turn a size into the number of its cache: steps of 16 bytes up to
- * 16 KiB (1 KiB of table, of which small sizes touch a line), of 1 KiB above. */
+ * 16 KiB (1 KiB of table, of which small sizes touch a line), of 1 KiB above. 0, which
+ * always misses: nobody has asked for that size yet. */
 #define KMALLOC_SMALL_MAX  ((size_t)16 << 10)
 #define KMALLOC_SMALL_STEP 4
 #define KMALLOC_LARGE_STEP 10
 
 #pragma GCC visibility push(hidden)
-extern uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
-extern uint8_t kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
+extern _Atomic uint8_t kmalloc_small_id[(KMALLOC_SMALL_MAX >> KMALLOC_SMALL_STEP) + 1];
+extern _Atomic uint8_t
+	kmalloc_large_id[(KMALLOC_MAX_CACHE_SIZE >> KMALLOC_LARGE_STEP) + 1];
 #pragma GCC visibility pop
 
 /* Number of the magazine that the size is taken from. size <= KMALLOC_SMALL_MAX; 0 before
  * the start. */
 static KMEM_ALWAYS_INLINE size_t kmalloc_small_out(size_t size)
 {
-	return kmalloc_small_id[(size + (1u << KMALLOC_SMALL_STEP) - 1) >>
-				KMALLOC_SMALL_STEP];
+	return atomic_load_explicit(
+		&kmalloc_small_id[(size + (1u << KMALLOC_SMALL_STEP) - 1) >>
+				  KMALLOC_SMALL_STEP],
+		memory_order_relaxed);
 }
 
 /* size <= KMALLOC_MAX_CACHE_SIZE */
 static KMEM_ALWAYS_INLINE size_t kmalloc_large_out(size_t size)
 {
-	return kmalloc_large_id[(size + (1u << KMALLOC_LARGE_STEP) - 1) >>
-				KMALLOC_LARGE_STEP];
+	return atomic_load_explicit(
+		&kmalloc_large_id[(size + (1u << KMALLOC_LARGE_STEP) - 1) >>
+				  KMALLOC_LARGE_STEP],
+		memory_order_relaxed);
 }
 
 /* Everything the hit path does not serve; slower, and complete. */

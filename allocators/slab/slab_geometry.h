@@ -38,8 +38,6 @@ typedef uint16_t kmem_bufctl_t;
 #define SLAB_DESC_OFF_SLAB 0x40000000u
 /* No colours, so that a free can tell every object's start: slab_grid.h. */
 #define SLAB_EXACT 0x20000000u
-/* A general cache: made at the start, when no other can have its name. */
-#define SLAB_GENERAL 0x10000000u
 
 /*
  * Off-slab descriptors come from the general caches, whose slabs of at most

@@ -131,8 +131,8 @@ void *slab_hardened_alloc(size_t size)
 
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return NULL;
-	cache = kmalloc_cache_of(size, 0);
-	if (cache->mag.out == 0 || slab_nr_nodes > 1)
+	cache = kmalloc_cache_of(size, __GFP_NOWARN);
+	if (!cache || cache->mag.out == 0 || slab_nr_nodes > 1)
 		return NULL;
 	object = magazine_pop_hit(cache->mag.out);
 	if (!object)

@@ -194,9 +194,14 @@ void slab_report_not_object(const struct kmem_cache *cache, const struct slab *s
 void slab_report_bad_size(const void *addr);
 
 /* --- slab_cache.c --- */
+/* gfp: how memory for its description is had. slot: of a general cache, where it is to be
+ * found from then on; who finds one there already, because another thread has been
+ * faster, gets that. NULL: a cache like any other, whose name must be new. NULL with an
+ * error text. */
 struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 				  unsigned int flags, kmem_cache_ctor ctor,
-				  kmem_cache_ctor dtor);
+				  kmem_cache_ctor dtor, gfp_t gfp,
+				  struct kmem_cache *_Atomic *slot);
 
 /* --- slab_fork.c: os/os_fork.h has the theory --- */
 void slab_fork_init(void);
@@ -227,7 +232,11 @@ int kmalloc_init(void);
 void kmalloc_exit(void);
 /* Size of the general cache that serves size bytes; size <= KMALLOC_MAX_CACHE_SIZE. */
 size_t kmalloc_class_size(size_t size);
+/* Made if need be, with memory as gfp says, so not under a lock of this layer. NULL with
+ * an error text: no memory, or __GFP_DMA where there is no such zone. */
 struct kmem_cache *kmalloc_cache_of(size_t size, gfp_t gfp);
+/* Whether a general cache has that name, or will have. */
+bool kmalloc_owns_name(const char *name);
 /* Frees a block that kmalloc() took from the page allocator; false: it is none. */
 bool kmalloc_large_free(void *object);
 

@@ -143,10 +143,13 @@ static void *ops_zalloc(struct allocator *a, size_t size)
 static size_t ops_alloc_bulk(struct allocator *a, size_t size, gfp_t gfp, size_t n,
 			     void **out)
 {
+	struct kmem_cache *cache;
 	size_t got = 0;
 
-	if (size <= KMALLOC_MAX_CACHE_SIZE && !(gfp & __GFP_DMA))
-		return kmem_cache_alloc_bulk(kmalloc_cache_of(size, gfp), gfp, n, out);
+	if (size <= KMALLOC_MAX_CACHE_SIZE && !(gfp & __GFP_DMA)) {
+		cache = kmalloc_cache_of(size, gfp);
+		return cache ? kmem_cache_alloc_bulk(cache, gfp, n, out) : 0;
+	}
 	while (got < n && (out[got] = ops_alloc(a, size, 0, gfp, NUMA_NO_NODE)) != NULL)
 		got++;
 	return got;
