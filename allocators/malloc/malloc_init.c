@@ -125,7 +125,7 @@ static int start_memory(uint64_t bytes, const struct buddy_config *pages,
 		return err;
 	err = buddy_init(pages);
 	if (err == 0) {
-		err = kmem_cache_init(slab);
+		err = slab_start(slab);
 		if (err == 0)
 			return 0;
 		buddy_exit();

@@ -135,8 +135,8 @@ static bool have_dma_zone(void)
 	return have;
 }
 
-/* The caches themselves are made when they are first needed: of forty, a short program
- * uses ten, and all together were half of what start-up cost. */
+/* malloc/ makes the caches themselves when they are first needed: of forty, a short
+ * program uses ten, and all together were half of what start-up cost. */
 int kmalloc_init(void)
 {
 	have_dma = have_dma_zone();
@@ -171,6 +171,19 @@ void kmalloc_exit(void)
 		atomic_store(&kmalloc_caches[class], NULL);
 		atomic_store(&kmalloc_dma_caches[class], NULL);
 	}
+}
+
+bool kmalloc_make_all(void)
+{
+	bool all = true;
+
+	for (unsigned int class = 0; all && class < kmalloc_nr_classes; class ++)
+		all = kmalloc_cache_of(kmalloc_sizes[class], GFP_KERNEL) != NULL;
+	for (unsigned int class = 0; all && have_dma && class < kmalloc_nr_classes;
+	     class ++)
+		all = kmalloc_cache_of(kmalloc_sizes[class], GFP_KERNEL | __GFP_DMA) !=
+		      NULL;
+	return all;
 }
 
 /* --- sizes --- */

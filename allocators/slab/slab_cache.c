@@ -383,7 +383,7 @@ static int bootstrap(void)
 	return kmalloc_init();
 }
 
-int kmem_cache_init(const struct slab_config *config)
+int slab_start(const struct slab_config *config)
 {
 	static const struct kmem_option_group groups[] = {{slab_options, 0}, {NULL, 0}};
 	struct slab_config defaults;
@@ -416,6 +416,19 @@ int kmem_cache_init(const struct slab_config *config)
 	}
 	slab_fork_init();
 	slab_reclaim_init();
+	return 0;
+}
+
+int kmem_cache_init(const struct slab_config *config)
+{
+	int err = slab_start(config);
+
+	if (err != 0)
+		return err;
+	if (!kmalloc_make_all()) {
+		kmem_cache_exit();
+		return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -194,6 +194,9 @@ void slab_report_not_object(const struct kmem_cache *cache, const struct slab *s
 void slab_report_bad_size(const void *addr);
 
 /* --- slab_cache.c --- */
+/* kmem_cache_init() without the general caches: each is made when it is first needed, by
+ * a request that waits for the lock of the list of caches, whatever its flags. */
+int slab_start(const struct slab_config *config);
 /* gfp: how memory for its description is had. slot: of a general cache, where it is to be
  * found from then on; who finds one there already, because another thread has been
  * faster, gets that. NULL: a cache like any other, whose name must be new. NULL with an
@@ -230,6 +233,8 @@ void slab_reclaim_exit(void);
 /* --- kmalloc.c --- */
 int kmalloc_init(void);
 void kmalloc_exit(void);
+/* Makes all general caches that there are not yet; false with an error text. */
+bool kmalloc_make_all(void);
 /* Size of the general cache that serves size bytes; size <= KMALLOC_MAX_CACHE_SIZE. */
 size_t kmalloc_class_size(size_t size);
 /* Made if need be, with memory as gfp says, so not under a lock of this layer. NULL with

@@ -66,8 +66,9 @@ static inline void slab_test_parse(const char *options)
 		fail_msg("%s: %s", options, kmem_last_error());
 }
 
-/* Starts everything; options go to all three layers. */
-static inline void slab_test_start(const char *options)
+/* Starts everything, slab by that function; options go to all three layers. */
+static inline void slab_test_start_by(const char *options,
+				      int (*init)(const struct slab_config *config))
 {
 	if (phys_nr_nodes() > 0) { /* a test that failed has left it */
 		kmem_cache_exit();
@@ -78,11 +79,16 @@ static inline void slab_test_start(const char *options)
 	if (phys_init(&slab_test.phys) != 0 || buddy_init(&slab_test.buddy) != 0)
 		fail_msg("%s: %s", options, kmem_last_error());
 	slab_test.free_pages = slab_test_free_pages();
-	if (kmem_cache_init(&slab_test.slab) != 0)
+	if (init(&slab_test.slab) != 0)
 		fail_msg("%s: %s", options, kmem_last_error());
 	slab_test_reports = 0;
 	slab_test_report[0] = '\0';
 	kmem_set_bug_handler(slab_test_keep_report, NULL);
+}
+
+static inline void slab_test_start(const char *options)
+{
+	slab_test_start_by(options, kmem_cache_init);
 }
 
 /* Ends everything; no page may be missing. */

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The general caches are made when they are first needed: not before, once, by whatever
- * comes first, and under the chain's lock too.
+ * Where malloc/ starts slab, the general caches are made when they are first needed: not
+ * before, once, by whatever comes first, and under the chain's lock too.
  */
 #include "slab_test.h"
 #include "allocators/slab/slab_fast.h"
 
 #include <pthread.h>
+
+static void start(const char *options)
+{
+	slab_test_start_by(options, slab_start);
+}
 
 static void count_general(const struct kmem_cache_info *info, void *arg)
 {
@@ -27,7 +32,7 @@ static void test_not_before(void **state)
 	int before;
 
 	(void)state;
-	slab_test_start("classes=four");
+	start("classes=four");
 	assert_int_equal(nr_general(), 0);
 	p = kmalloc(1000, GFP_KERNEL);
 	assert_int_equal(slab_test_info("size-1024").active_objs, 1);
@@ -42,7 +47,7 @@ static void test_not_before(void **state)
 	assert_in_range(nr_general(), before + 1, before + 2);
 	slab_test_stop();
 	/* Nothing is left of them at the next start. */
-	slab_test_start("classes=pow2");
+	start("classes=pow2");
 	assert_int_equal(nr_general(), 0);
 	kfree(kmalloc(60, GFP_KERNEL));
 	assert_int_equal(nr_general(), 1);
@@ -55,7 +60,7 @@ static void test_hits(void **state)
 	size_t id;
 
 	(void)state;
-	slab_test_start("classes=four");
+	start("classes=four");
 	assert_int_equal(kmalloc_small_out(500), 0);
 	kfree(kmalloc(500, GFP_KERNEL));
 	id = kmalloc_small_out(500);
@@ -78,7 +83,7 @@ static void test_names_are_taken(void **state)
 	struct kmem_cache *cache;
 
 	(void)state;
-	slab_test_start("dma=0");
+	start("dma=0");
 	assert_null(kmem_cache_create("size-64", 64, 0, 0, NULL, NULL));
 	assert_string_equal(kmem_last_error(),
 			    "a cache named 'size-64' exists, choose another name");
@@ -119,7 +124,7 @@ static void test_all_at_once(void **state)
 	for (int round = 0; round < ROUNDS; round++) {
 		pthread_t threads[THREADS];
 
-		slab_test_start("classes=four");
+		start("classes=four");
 		for (int i = 0; i < THREADS; i++)
 			pthread_create(&threads[i], NULL, use_all, NULL);
 		for (int i = 0; i < THREADS; i++)
@@ -160,7 +165,7 @@ static void test_from_destructor(void **state)
 	struct kmem_cache *cache;
 
 	(void)state;
-	slab_test_start("");
+	start("");
 	cache = kmem_cache_create("dtor", 64, 0, 0, nothing, allocating_dtor);
 	kmem_cache_free(cache, kmem_cache_alloc(cache, GFP_KERNEL));
 	kmem_cache_reap();
@@ -172,9 +177,27 @@ static void test_from_destructor(void **state)
 	slab_test_stop();
 }
 
+/* kmem_cache_init() has them all, as the kernel has. */
+static void test_all_at_start(void **state)
+{
+	int without_dma;
+
+	(void)state;
+	slab_test_start("classes=pow2,dma=0");
+	without_dma = nr_general();
+	assert_int_equal(slab_test_info("size-32").active_objs, 0);
+	kfree(kmalloc(100, GFP_ATOMIC));
+	assert_int_equal(nr_general(), without_dma);
+	slab_test_stop();
+	slab_test_start("classes=pow2");
+	assert_int_equal(nr_general(), 2 * without_dma);
+	slab_test_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_at_start),
 		cmocka_unit_test(test_not_before),
 		cmocka_unit_test(test_hits),
 		cmocka_unit_test(test_names_are_taken),
