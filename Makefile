@@ -119,7 +119,9 @@ $(O)/flags: force
 # What results carry: the revision, and a hash of the workloads' code. Rewritten only when it changes.
 GIT_REVISION = $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo $(VERSION))
 WORKLOADS_CODE = $(shell cat $(sort $(wildcard workloads/*.[ch] workloads/harness/*.[ch])) | sha256sum | cut -c1-12)
-BUILD_DEFINES = \#define KMEMBENCH_GIT_REVISION "$(GIT_REVISION)"\n\#define KMEMBENCH_WORKLOADS_CODE "$(WORKLOADS_CODE)"\n
+# Without the characters that printf and C would take for their own.
+COMPILER_FLAGS = $(strip $(subst \,,$(subst %,,$(subst ",,$(subst ',,$(CFLAGS) $(SAN_FLAGS))))))
+BUILD_DEFINES = \#define KMEMBENCH_GIT_REVISION "$(GIT_REVISION)"\n\#define KMEMBENCH_WORKLOADS_CODE "$(WORKLOADS_CODE)"\n\#define KMEMBENCH_COMPILER_FLAGS "$(COMPILER_FLAGS)"\n
 $(O)/include/git_revision.h: force
 	@mkdir -p $(@D)
 	@defines='$(BUILD_DEFINES)'; printf "$$defines" | cmp -s - $@ || printf "$$defines" > $@

@@ -284,7 +284,7 @@ int campaign_run(struct plan *plan, const struct campaign_options *options,
 	code = open_outputs(&c);
 	if (code == EXIT_DONE) {
 		if (!options->silent)
-			context_warn(c.context);
+			context_warn(plan, c.context);
 		runner_catch_signals();
 		progress_start(&c.progress, count_planned(&c), count_done(&c),
 			       options->quiet);

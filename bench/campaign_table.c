@@ -116,12 +116,14 @@ static size_t take_row(json_t *list, size_t start, struct row *row)
 void campaign_print(const json_t *root)
 {
 	json_t *list = json_object_get(root, "benchmarks");
-	json_t *clock = json_object_get(
-		json_object_get(json_object_get(root, "context"), "kmembench"), "clock");
+	json_t *ours = json_object_get(json_object_get(root, "context"), "kmembench");
+	json_t *clock = json_object_get(ours, "clock");
 	double granularity_ns =
 		json_number_value(json_object_get(clock, "granularity_ns"));
 	int width = 4;
 
+	if (json_array_size(list) == 0)
+		return;
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		json_t *name = json_object_get(json_array_get(list, i), "name");
 
@@ -137,4 +139,8 @@ void campaign_print(const json_t *root)
 		print_row(&row, width, granularity_ns);
 		free(row.entries);
 	}
+	if (json_is_true(
+		    json_object_get(json_object_get(ours, "machine"), "simulated_numa")))
+		puts("simulated: memory nodes other than the machine's; placement is real, "
+		     "remote access costs nothing");
 }

@@ -7,6 +7,7 @@
 #endif
 #include <gnu/libc-version.h>
 #include <hwloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,7 @@ static json_t *machine_json(json_t *context)
 {
 	json_t *machine = json_object();
 	struct utsname uts;
+	cpu_set_t allowed;
 	char text[512];
 
 	if (cpuinfo_field("model name", text, sizeof(text)) ||
@@ -171,6 +173,9 @@ static json_t *machine_json(json_t *context)
 		 "/sys/devices/system/clocksource/clocksource0/current_clocksource");
 	if (first_line("/proc/sys/kernel/randomize_va_space", text, sizeof(text)))
 		json_object_set_new(machine, "aslr", json_integer(atoi(text)));
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
+		json_object_set_new(machine, "cpus_allowed",
+				    json_integer(CPU_COUNT(&allowed)));
 	json_object_set_new(machine, "memory_bytes",
 			    json_integer((json_int_t)sysconf(_SC_PHYS_PAGES) *
 					 sysconf(_SC_PAGESIZE)));
@@ -226,6 +231,12 @@ static json_t *command_line_json(int argc, char **argv)
 	return words;
 }
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* "Clang 14.0.6" and the like */
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 			      json_t *context)
 {
@@ -234,7 +245,7 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 	tsc_calibrate(&clock);
 	return json_pack(
 		"{s:i, s:s, s:s, s:b, s:I, s:o, s:I, s:i, s:f, s:f, s:I, s:o, s:{s:f, s:f, s:f}, "
-		"s:s, s:O, s:o, s:s}",
+		"s:s, s:O, s:o, s:s, s:s, s:s}",
 		"schema_version", RESULTS_SCHEMA_VERSION, "version", KMEMBENCH_VERSION,
 		"git_revision", KMEMBENCH_GIT_REVISION, "complete", 1, "cells_planned",
 		(json_int_t)plan->count, "command_line", command_line_json(argc, argv),
@@ -245,7 +256,8 @@ static json_t *kmembench_json(const struct plan *plan, int argc, char **argv,
 		(double)clock.pair_ticks * clock.ns_per_tick, "granularity_ns",
 		(double)clock.granularity_ticks * clock.ns_per_tick, "google_benchmark",
 		gbench_version(), "skipped", plan->skipped, "environment",
-		environment_json(), "workloads_code", KMEMBENCH_WORKLOADS_CODE);
+		environment_json(), "workloads_code", KMEMBENCH_WORKLOADS_CODE,
+		"compiler", COMPILER, "compiler_flags", KMEMBENCH_COMPILER_FLAGS);
 }
 
 json_t *context_json(const struct plan *plan, int argc, char **argv)
@@ -289,7 +301,25 @@ json_t *context_json(const struct plan *plan, int argc, char **argv)
 	return context;
 }
 
-void context_warn(const json_t *context)
+/* Threads beyond the CPUs take turns: what is measured is the scheduler, too. */
+static void warn_of_threads(const struct plan *plan, const json_t *context)
+{
+	const json_t *machine = json_object_get(json_object_get(context, "kmembench"),
+						"machine");
+	long long cpus = json_integer_value(json_object_get(machine, "cpus_allowed"));
+	unsigned int most = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->cells[i].threads > most)
+			most = plan->cells[i].threads;
+	}
+	if (cpus > 0 && most > cpus)
+		cli_warn("%u threads on %lld CPU%s take turns: their figures tell of the "
+			 "scheduler as much as of the allocator",
+			 most, cpus, cpus == 1 ? "" : "s");
+}
+
+void context_warn(const struct plan *plan, const json_t *context)
 {
 	const json_t *load = json_array_get(json_object_get(context, "load_avg"), 0);
 	const char *build =
@@ -308,10 +338,12 @@ void context_warn(const json_t *context)
 		cli_warn(
 			"the clock frequency varies: 'cpupower frequency-set -g performance' "
 			"fixes it");
-	if (load != NULL && cpus > 0 && json_number_value(load) > 0.5 * cpus)
+	if (load != NULL && cpus > 0 &&
+	    json_number_value(load) > CONTEXT_BUSY_LOAD * cpus)
 		cli_warn(
 			"the machine is busy (load %.1f on %.0f CPUs): figures will scatter",
 			json_number_value(load), cpus);
+	warn_of_threads(plan, context);
 	if (build != NULL && strcmp(build, "debug") == 0)
 		cli_warn("this program was built without optimisation: build with "
 			 "CFLAGS='-O2 -g' before believing a figure");

@@ -58,8 +58,8 @@ static int write_header(struct journal *j, const struct journal_identity *id,
 			uint64_t seed)
 {
 	fprintf(j->file,
-		"{\"kmembench_journal\": 2, \"plan\": \"%016" PRIx64
-		"\", \"build\": \"%s\", \"seed\": %" PRIu64 "}\n",
+		JOURNAL_START " 2, \"plan\": \"%016" PRIx64
+			      "\", \"build\": \"%s\", \"seed\": %" PRIu64 "}\n",
 		id->plan_hash, id->build, seed);
 	if (fflush(j->file) != 0)
 		return kmem_error(-EIO, "cannot write '%s': %s", j->path,

@@ -12,6 +12,9 @@
 
 #include <kmem/compiler.h>
 
+/* What a journal begins with. */
+#define JOURNAL_START "{\"kmembench_journal\":"
+
 struct journal {
 	FILE *file; /* NULL: no journal is kept */
 	char *path;

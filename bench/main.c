@@ -2,6 +2,7 @@
 /* kmembench: finds the command and runs it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -99,6 +100,23 @@ static void open_standard_descriptors(void)
 		close(fd);
 }
 
+static void ignore_signal(int sig)
+{
+	(void)sig;
+}
+
+/*
+ * A file beyond 'ulimit -f' is then an error of write(), with a message. By a handler,
+ * not by SIG_IGN, which programs that we start would inherit.
+ */
+static void survive_file_limit(void)
+{
+	const struct sigaction action = {.sa_handler = ignore_signal,
+					 .sa_flags = SA_RESTART};
+
+	sigaction(SIGXFSZ, &action, NULL);
+}
+
 /* A full disk under the output is a failure; a reader who has seen enough is none. */
 static int close_output(int code)
 {
@@ -139,16 +157,17 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		print_help(stdout);
-		return EXIT_DONE;
+		return close_output(EXIT_DONE);
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("kmembench " KMEMBENCH_VERSION);
-		return EXIT_DONE;
+		return close_output(EXIT_DONE);
 	}
 	command = command_find(argv[1]);
 	if (command == NULL)
 		return unknown_command(argv[1]);
 	if (!command->hidden)
 		open_standard_descriptors();
+	survive_file_limit();
 	return close_output(command->run(argc - 1, argv + 1));
 }

@@ -130,6 +130,12 @@ int record_convert_file(const char *trace_path, const struct raw_file *file, boo
 	/* A slot without storage before that: its thread was killed while it waited. */
 	summary->lost_events = full ? taken - count : 0;
 	summary->disk_full = full && atomic_load(&header->disk_full);
+	if (count == 0 && summary->disk_full)
+		return kmem_error(
+			-ENOSPC,
+			"no room for the recording beside '%s': make room (1 MiB is "
+			"the least), or name a trace on another disk",
+			trace_path);
 	summary->duration_ns = origin->duration_ns = duration_of(header,
 								 origin->duration_ns);
 	origin->source = TRACE_SOURCE_RECORDER;

@@ -54,7 +54,8 @@ struct raw_file {
 };
 
 /* Converts a mapped recording whose process `ended` or still runs. -ENOTSUP with a text
- * when nobody attached to it, or nothing was allocated. */
+ * when nobody attached to it, or nothing was allocated; -ENOSPC where the disk had no
+ * room for a single event. */
 int record_convert_file(const char *trace_path, const struct raw_file *file, bool ended,
 			struct trace_origin *origin, struct record_summary *summary);
 

@@ -2,6 +2,7 @@
 /* What the figures hold for: warnings, machine, allocators, command lines, method. */
 #include <string.h>
 
+#include "bench/context.h"
 #include "bench/plot_alloc.h"
 #include "bench/report_internal.h"
 
@@ -63,6 +64,33 @@ static void warn_of_machine(struct warnings *w, const struct dataset *d, size_t 
 		     "memory nodes are simulated: node counters are real, distances are not");
 }
 
+/* What the run found when it began: context_warn() said the same to whoever ran it. */
+static void warn_of_load(struct warnings *w, const struct dataset *d, size_t file)
+{
+	const json_t *context = json_object_get(d->files[file], "context");
+	const json_t *machine = dataset_context(d, file, "machine");
+	const json_t *cpus = json_object_get(machine, "cpus_allowed");
+	double load = json_number_value(
+		json_array_get(json_object_get(context, "load_avg"), 0));
+	double all = json_number_value(json_object_get(context, "num_cpus"));
+	int most = 0;
+
+	if (all > 0 && load > CONTEXT_BUSY_LOAD * all)
+		warn(w,
+		     "the machine was busy when the run began (load %.1f on %.0f CPUs)",
+		     load, all);
+	for (size_t c = 0; c < d->nr_cells; c++) {
+		if (d->cells[c].threads > most)
+			most = d->cells[c].threads;
+	}
+	if (json_is_integer(cpus) && most > json_integer_value(cpus))
+		warn(w,
+		     "up to %d threads took turns on %lld CPU%s: rows with so many tell of the "
+		     "scheduler as much as of the allocators",
+		     most, (long long)json_integer_value(cpus),
+		     json_integer_value(cpus) == 1 ? "" : "s");
+}
+
 static void warn_of_run(struct warnings *w, const struct dataset *d, size_t file)
 {
 	const json_t *skipped = dataset_context(d, file, "skipped"), *entry;
@@ -90,6 +118,7 @@ void report_warnings(FILE *out, const struct dataset *d)
 		w.file = d->nr_files > 1 ? d->file_labels[f] : NULL;
 		warn_of_run(&w, d, f);
 		warn_of_machine(&w, d, f);
+		warn_of_load(&w, d, f);
 	}
 	w.file = NULL;
 	for (size_t i = 0; i < d->nr_cells * d->nr_series; i++)
@@ -144,6 +173,16 @@ static void print_command_line(FILE *out, const json_t *words)
 	fputs("</code></dd>\n", out);
 }
 
+static void print_load(FILE *out, const json_t *load)
+{
+	if (json_array_size(load) == 3)
+		fprintf(out,
+			"<dt>load when it began</dt><dd>%.2f, %.2f, %.2f (1, 5 and 15 min)</dd>\n",
+			json_number_value(json_array_get(load, 0)),
+			json_number_value(json_array_get(load, 1)),
+			json_number_value(json_array_get(load, 2)));
+}
+
 static void print_machine(FILE *out, const struct dataset *d, size_t file)
 {
 	static const struct {
@@ -175,6 +214,8 @@ static void print_machine(FILE *out, const struct dataset *d, size_t file)
 	fputs("<dl>\n", out);
 	print_member(out, context, "date", "date");
 	print_member(out, context, "num_cpus", "CPUs");
+	print_member(out, machine, "cpus_allowed", "CPUs allowed");
+	print_load(out, json_object_get(context, "load_avg"));
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(members); i++)
 		print_member(out, machine, members[i].key, members[i].title);
 	if (memory > 0)
@@ -182,6 +223,8 @@ static void print_machine(FILE *out, const struct dataset *d, size_t file)
 			format_bytes(memory, buf, sizeof(buf)));
 	print_member(out, ours, "version", "kmembench");
 	print_member(out, ours, "git_revision", "revision");
+	print_member(out, ours, "compiler", "compiler");
+	print_member(out, ours, "compiler_flags", "its flags");
 	print_member(out, ours, "seed", "seed");
 	print_member(out, ours, "reps", "blocks planned");
 	print_member(out, ours, "time_s", "seconds per cell");
@@ -193,6 +236,7 @@ static void print_machine(FILE *out, const struct dataset *d, size_t file)
 static void print_allocators(FILE *out, const struct dataset *d, size_t file)
 {
 	const json_t *list = dataset_context(d, file, "allocators"), *entry;
+	const char *version = json_string_value(dataset_context(d, file, "version"));
 	size_t i;
 
 	if (json_array_size(list) == 0)
@@ -203,11 +247,15 @@ static void print_allocators(FILE *out, const struct dataset *d, size_t file)
 	json_array_foreach (list, i, entry) {
 		char a[32], b[32], c[32];
 		const char *name = json_text(entry, "name", "?", a, sizeof(a));
+		const char *path = json_string_value(json_object_get(entry, "path"));
+		char own[64] = ""; /* what lies in the program has the program's */
 
+		if (path == NULL && version != NULL)
+			snprintf(own, sizeof(own), "kmembench %s", version);
 		fputs("<tr><th>", out);
 		html_escape(out, json_text(entry, "variant", name, a, sizeof(a)));
 		fputs("</th><td class=\"text\">", out);
-		html_escape(out, json_text(entry, "version", "", b, sizeof(b)));
+		html_escape(out, json_text(entry, "version", own, b, sizeof(b)));
 		fputs("</td><td class=\"text\">", out);
 		html_escape(out, json_text(entry, "path", "", c, sizeof(c)));
 		fputs("</td></tr>\n", out);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <kmem/error.h>
+#include "bench/journal.h"
 
 /* --- the file --- */
 
@@ -71,6 +72,15 @@ static json_t *parse_text(const char *path, const char *text, size_t length)
 	if (length == 0) {
 		kmem_error(-EINVAL, "'%s' is empty: the run that wrote it did not end",
 			   path);
+		return NULL;
+	}
+	if (length > strlen(JOURNAL_START) &&
+	    memcmp(text, JOURNAL_START, strlen(JOURNAL_START)) == 0) {
+		kmem_error(
+			-EINVAL,
+			"'%s' is the journal of a run that has not ended: the run's own "
+			"command with --resume goes on with it and writes the results file",
+			path);
 		return NULL;
 	}
 	root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
@@ -212,6 +222,13 @@ int result_entry_parse(const json_t *entry, struct result_entry *out)
 		return missing("repetition_index");
 	if (!json_is_number(real_time))
 		return missing("real_time");
+	/* A failed cell has a 0, which is no figure. */
+	if (result_entry_ok(out) && json_number_value(real_time) <= 0)
+		return kmem_error(
+			-EINVAL,
+			"field 'real_time' of '%s' is %g: a time is above 0; the file "
+			"was edited or is damaged",
+			out->name, json_number_value(real_time));
 	out->threads = (int)json_integer_value(threads);
 	out->block = (int)json_integer_value(block);
 	out->real_time_ns = json_number_value(real_time);

@@ -2,6 +2,7 @@
 """What the command line refuses, in which words, and what its help says. Prints TAP."""
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -54,6 +55,16 @@ def test_refusals(tmp):
     latency["alloc"]["buckets"] = [[-5, 3]]
     (tmp / "damaged.json").write_text(json.dumps(damaged))
     refused("a damaged histogram", ["hgrm", tmp / "damaged.json"], "damaged.json", "damaged bucket")
+    edited = load(HERE / "data" / "results.json")
+    edited["benchmarks"][0]["real_time"] = -5
+    (tmp / "edited.json").write_text(json.dumps(edited))
+    for command in ("compare", "plot", "report"):
+        extra = ["-o", tmp / "x"] if command != "compare" else []
+        refused(f"{command} of a time below 0", [command, tmp / "edited.json", *extra],
+                "edited.json", "entry 0", "is -5")
+    (tmp / "r.json.journal").write_text('{"kmembench_journal": 2, "plan": "0"}\n{}\n')
+    refused("compare of a journal", ["compare", tmp / "r.json.journal"], "r.json.journal",
+            "--resume")
     trace = tmp / "bad.kmt"
     trace.write_bytes(b"KMBTRACE" + b"\1\0\0\0" * 3)
     refused("replay of a truncated trace", ["replay", trace, "-a", "glibc"], "bad.kmt")
@@ -100,6 +111,17 @@ def test_output(tmp):
                                 timeout=60)
     check(result.returncode == 3 and "standard output" in result.stderr,
           "a full disk under the output is an error", result.stderr)
+    for option in ("--version", "--help"):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, option], stdout=full, stderr=subprocess.PIPE,
+                                    text=True, timeout=60)
+        check(result.returncode == 3 and "standard output" in result.stderr,
+              f"the same of {option}", result.stderr)
+    limited = tmp / "limited.json"
+    result = run("run", "-a", "null", "-w", "pair", "-o", limited, *FAST,
+                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)))
+    check(result.returncode == 3 and "limited.json': File too large" in result.stderr,
+          "a file beyond 'ulimit -f' is an error, not the end", result.returncode, result.stderr)
     out = tmp / "closed.json"
     result = subprocess.run(f"'{PROGRAM}' run -a null -w pair {' '.join(FAST)} -o '{out}' "
                             "<&- >&- 2>&-", shell=True, timeout=60)

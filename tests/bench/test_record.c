@@ -260,6 +260,29 @@ static void test_nothing_seen(void **state)
 	assert_int_equal(access(trace_path, F_OK), -1);
 }
 
+/* A disk that had no room for one event: that is said, and no malloc is blamed. */
+static void test_full_disk(void **state)
+{
+	struct raw_header *header = aligned_alloc(RAW_HEADER_BYTES,
+						  (size_t)2 * RAW_HEADER_BYTES);
+	struct raw_file file = {
+		.fd = -1, .bytes = (size_t)2 * RAW_HEADER_BYTES, .header = header};
+
+	(void)state;
+	assert_non_null(header);
+	memset(header, 0, file.bytes);
+	header->capacity = RAW_HEADER_BYTES / sizeof(struct raw_event);
+	header->pid = 7;
+	header->disk_full = 1;
+	header->next = 100;
+	start();
+	assert_int_equal(record_convert_file(trace_path, &file, true, &origin, &summary),
+			 -ENOSPC);
+	assert_non_null(strstr(kmem_last_error(), "no room"));
+	assert_int_equal(access(trace_path, F_OK), -1);
+	free(header);
+}
+
 static void test_too_many_threads(void **state)
 {
 	const uint32_t n = RECORD_THREADS_MAX + 1;
@@ -432,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_thread_edges),
 		cmocka_unit_test(test_nothing_seen),
+		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_too_many_threads),
 		cmocka_unit_test(test_against_a_model),
 		cmocka_unit_test(test_damage),

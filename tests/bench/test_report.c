@@ -217,6 +217,43 @@ static void test_warns(void **state)
 	free(text);
 }
 
+/* Load, threads beyond the CPUs, and what built it; nothing of that in a quiet run. */
+static void test_says_how_it_was_run(void **state)
+{
+	json_t *root = mixed_results();
+	json_t *context = json_object_get(root, "context");
+	json_t *ours = json_object_get(context, "kmembench");
+	char *text;
+
+	(void)state;
+	json_object_set_new(ours, "compiler", json_string("gcc 12.2.0"));
+	json_object_set_new(ours, "compiler_flags", json_string("-O2 -g"));
+	json_object_set_new(ours, "allocators",
+			    json_pack("[{s:s, s:s}, {s:s, s:s, s:s, s:s}]", "name",
+				      "slab", "variant", "slab", "name", "glibc",
+				      "variant", "glibc", "version", "2.36", "path",
+				      "/libc.so.6"));
+	json_object_set_new(context, "load_avg", json_pack("[f, f, f]", 0.5, 0.25, 0.0));
+	json_object_set_new(json_object_get(ours, "machine"), "cpus_allowed",
+			    json_integer(64));
+	text = page(json_incref(root));
+	assert_says(text, "gcc 12.2.0");
+	assert_says(text, "-O2 -g");
+	assert_says(text, "0.50, 0.25, 0.00");
+	assert_says(text, "kmembench 0.1.0");
+	assert_null(strstr(text, "was busy"));
+	assert_null(strstr(text, "took turns"));
+	free(text);
+	json_object_set_new(context, "load_avg", json_pack("[f, f, f]", 1.5, 0.25, 0.0));
+	json_object_set_new(json_object_get(ours, "machine"), "cpus_allowed",
+			    json_integer(1));
+	fixture_add(root, &(struct fixture_cell){"pair", "slab", 64, 4, 0, 5, NULL});
+	text = page(root);
+	assert_says(text, "busy when the run began (load 1.5 on 2 CPUs)");
+	assert_says(text, "up to 4 threads took turns on 1 CPU:");
+	free(text);
+}
+
 static void test_one_allocator_has_nothing_to_compare(void **state)
 {
 	json_t *root = fixture_results();
@@ -271,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_says_who_wins),
 		cmocka_unit_test(test_is_self_contained),
 		cmocka_unit_test(test_warns),
+		cmocka_unit_test(test_says_how_it_was_run),
 		cmocka_unit_test(test_one_allocator_has_nothing_to_compare),
 		cmocka_unit_test(test_without_gnuplot),
 		cmocka_unit_test(test_failure_leaves_the_old_page),

@@ -44,6 +44,12 @@ def test_results(tmp):
     check(len({(e["threads"], e["repetition_index"], len(s["ns_per_op"]))
                for e, s in zip(entries, slices)}) == 4, "a block's cells have the same rounds")
     context = root["context"]["kmembench"]
+    check(context["compiler"].lower().startswith(("gcc ", "clang ", "debian clang"))
+          and "-" in context["compiler_flags"], "the context says what built it", context)
+    nodes = run("run", "-a", "buddy:topology=numa:2 core:1 pu:1", "-w", "page-repeat", *FAST)
+    check("simulated: memory nodes" in nodes.stdout, "a table says that nodes are simulated",
+          nodes.stdout, nodes.stderr)
+    check("simulated" not in result.stdout, "a table of real nodes says nothing of simulated ones")
     check(context["method"] == "slices" and context["layout"] == "random" and
           "precision_pct" not in context, "the context says how it was measured", context)
 
@@ -114,9 +120,11 @@ def test_more_threads_than_cpus(tmp):
     """Eight threads on one CPU cannot do more than one does."""
     out = tmp / "t.json"
     cpu = min(os.sched_getaffinity(0))
-    subprocess.run([PROGRAM, "run", "-a", "glibc", "-w", "pair", "-t", "1,8", "-o", out, *FAST],
-                   preexec_fn=lambda: os.sched_setaffinity(0, {cpu}), capture_output=True,
-                   timeout=60)
+    result = run("run", "-a", "glibc", "-w", "pair", "-t", "1,8", "-o", out, *FAST,
+                 preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    check("8 threads on 1 CPU take turns" in result.stderr, "which is told", result.stderr)
+    check(load(out)["context"]["kmembench"]["machine"]["cpus_allowed"] == 1,
+          "and the CPUs that the run had are kept")
     rate = {threads: max(e["items_per_second"] for e in load(out)["benchmarks"]
                          if e["threads"] == threads) for threads in (1, 8)}
     check(rate[8] < 2 * rate[1], "threads that share a CPU share its rate", rate)
