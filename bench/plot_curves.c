@@ -233,7 +233,11 @@ bool curves_range(const struct curves *c, double *low, double *high)
 	return c->count > 0;
 }
 
-/* Linear between points; false outside of them. */
+/* A sampler that did not get its turn leaves a gap, over which a straight line would be
+ * invention. So many mean steps are one; what a stall of the host makes is longer. */
+#define GAP_STEPS 4
+
+/* Linear between points; false outside of them and in a gap. */
 static bool interpolate(const struct curve *c, double x, double *y)
 {
 	size_t low = 0, high = c->count - 1;
@@ -248,6 +252,9 @@ static bool interpolate(const struct curve *c, double x, double *y)
 		else
 			high = middle;
 	}
+	if (x > c->x[low] && (c->x[high] - c->x[low]) * (double)(c->count - 1) >
+				     GAP_STEPS * (c->x[c->count - 1] - c->x[0]))
+		return false;
 	*y = c->y[low];
 	if (high > low)
 		*y += (c->y[high] - c->y[low]) * (x - c->x[low]) /

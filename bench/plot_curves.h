@@ -76,8 +76,9 @@ void curves_free(struct curves *c);
 bool curves_range(const struct curves *c, double *low, double *high);
 
 /*
- * Median, minimum and maximum over blocks at x, each block's curve interpolated. False
- * where fewer than half of the blocks reach: their median would be of others.
+ * Median, minimum and maximum over blocks at x, each block's curve interpolated but for
+ * gaps, in which it tells nothing. False where fewer than half of the blocks reach: their
+ * median would be of others.
  */
 bool curves_at(const struct curves *c, double x, struct summary *out);
 

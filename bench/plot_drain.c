@@ -153,7 +153,7 @@ static int draw_page(struct plotter *p, const size_t *cells, size_t nr_cells,
 			p, title,
 			"resident bytes by time since the last free; lower is better",
 			"Medians over blocks; pale band: minimum to maximum. Dashed "
-			"black line: bytes still live. 0.1, 1 and 5 s are marked.");
+			"black line: bytes still live.");
 	}
 	free(title);
 	free(detail);

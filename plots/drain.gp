@@ -29,6 +29,7 @@ set multiplot
 set logscale x
 set xrange [T_MIN:T_MAX * 1.02]
 set xtics ("10 ms" 0.01, "0.1 s" 0.1, "1 s" 1, "5 s" 5, "50 s" 50)
+if (T_MAX < 3) { set xtics add ("20 ms" 0.02, "50 ms" 0.05, "0.2 s" 0.2, "0.5 s" 0.5) }
 set style fill transparent solid 0.18 noborder
 do for [p = 1:PANELS] {
     set lmargin at screen panel_left(p); set rmargin at screen panel_right(p)

@@ -153,6 +153,30 @@ static json_t *drained_results(const char *workload)
 	return root;
 }
 
+/* Where a block has no samples it does not widen the others' band. */
+static void a_gap_is_not_interpolated(void **state)
+{
+	struct curves c = {0};
+	struct summary s;
+
+	(void)state;
+	for (int block = 0; block < 3; block++) {
+		for (int x = 0; x <= 20; x++) {
+			if (block < 2 || x < 1 || x > 10)
+				curves_add_point(&c, x, block < 2 ? 100 : 10);
+		}
+		curves_end(&c);
+	}
+	assert_true(curves_at(&c, 5, &s));
+	assert_int_equal(s.blocks, 2);
+	assert_true(s.low == 100);
+	assert_true(curves_at(&c, 0, &s));
+	assert_int_equal(s.blocks, 3);
+	assert_true(curves_at(&c, 11.5, &s));
+	assert_true(s.low == 10);
+	curves_free(&c);
+}
+
 static void curves_are_interpolated(void **state)
 {
 	struct dataset *d = load(drained_results("wset"), "curves.json");
@@ -427,6 +451,7 @@ int main(void)
 		cmocka_unit_test(forest_shows_what_compare_says),
 		cmocka_unit_test(ratios_beyond_the_axis_are_told),
 		cmocka_unit_test(outliers_are_marked_and_kept),
+		cmocka_unit_test(a_gap_is_not_interpolated),
 		cmocka_unit_test(curves_are_interpolated),
 		cmocka_unit_test(memory_over_time_and_drain),
 		cmocka_unit_test(fragmentation_clock),
