@@ -24,29 +24,8 @@ check "program, libraries and headers are there" $?
 if nm "$build/libkmem.a" 2>/dev/null | grep -qE '__(asan|tsan)_'; then
 	echo "ok $((++count)) - pkg-config # SKIP this build has a sanitizer"
 else
-	cat >"$root/demo.c" <<'C'
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
-#include <kmem/slab.h>
-#include <stdio.h>
-#include <string.h>
-
-int main(void)
-{
-	struct phys_config phys = {.memory_bytes = 64 << 20, .topology = ""};
-	struct buddy_config buddy = {.pcp = true, .pcp_batch = 32, .pcp_high = 128};
-	struct slab_config slab = {.percpu = true, .colour = true, .depot = true};
-	char *p;
-
-	if (phys_init(&phys) != 0 || buddy_init(&buddy) != 0 || kmem_cache_init(&slab) != 0)
-		return 1;
-	p = kmalloc(100, GFP_KERNEL);
-	strcpy(p, "from libkmem");
-	puts(p);
-	kfree(p);
-	return 0;
-}
-C
+	# The README's own.
+	sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$root/demo.c"
 	export PKG_CONFIG_PATH=$root/opt/kmem/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
 	cc -o "$root/demo" "$root/demo.c" $(pkg-config --cflags --libs kmem) 2>&1 | sed 's/^/# /'
 	out=$(LD_LIBRARY_PATH=$root/opt/kmem/lib "$root/demo")
