@@ -140,6 +140,8 @@ bool plot_cell_touched(const struct plot_cell *cell);
 
 /* "64 B", "1 KiB", "1.5 MiB". Returns buf. */
 const char *format_bytes(double bytes, char *buf, size_t size);
+/* The same of a block's size: an odd one is what the user asked for, to the byte. */
+const char *format_size(double bytes, char *buf, size_t size);
 
 /* Members of context.kmembench of a file; never NULL (an empty object instead). */
 const json_t *dataset_context(const struct dataset *d, size_t file, const char *member);

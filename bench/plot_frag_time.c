@@ -63,6 +63,22 @@ static bool has_course(const struct dataset *d, size_t cell, size_t series)
 	return has;
 }
 
+/* Of the bytes allocated: a picture of less would show its axis and a stub. */
+#define AGED_SHARE 0.1
+
+/* Does the course go on for long enough to be one? The default memory pass has two
+ * samples of a workload whose steps take 50 ms. */
+static bool has_aged(const struct dataset *d, size_t cell, size_t series)
+{
+	struct curves c;
+	double low = INFINITY, high = 0;
+
+	take_curves(dataset_at(d, cell, series), &panels[0], &c);
+	curves_range(&c, &low, &high);
+	curves_free(&c);
+	return high - low >= AGED_SHARE * high;
+}
+
 static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 {
 	const struct clock_picture picture = {
@@ -91,21 +107,29 @@ static int draw(struct plotter *p)
 {
 	const struct dataset *d = p->d;
 	bool *used = plot_calloc(d->nr_series, sizeof(*used));
+	bool told = false;
 	int err = 0;
 
 	for (size_t c = 0; c < d->nr_cells && err == 0; c++) {
-		size_t n = 0;
+		size_t n = 0, aged = 0;
 
 		if (!ages(&d->cells[c]))
 			continue;
 		for (size_t s = 0; s < d->nr_series; s++) {
 			used[s] = has_course(d, c, s);
 			n += used[s];
+			aged += used[s] && has_aged(d, c, s);
 		}
-		if (n > 0)
+		if (n > 0 && aged == 0)
+			plot_left_out(p,
+				      "'%s' has samples of a short while only: "
+				      "--memory-time 1 lets it age",
+				      d->cells[c].label);
+		else if (n > 0)
 			err = draw_cell(p, c, used);
+		told |= n > 0;
 	}
-	if (err == 0 && p->drawn == 0)
+	if (err == 0 && !told)
 		plot_left_out(p, "no memory time line tells of free pages");
 	free(used);
 	return err;

@@ -26,6 +26,14 @@ const char *format_bytes(double bytes, char *buf, size_t size)
 	return buf;
 }
 
+const char *format_size(double bytes, char *buf, size_t size)
+{
+	if (bytes >= 16384 || fmod(bytes, 1024) == 0)
+		return format_bytes(bytes, buf, size);
+	snprintf(buf, size, "%.0f B", bytes);
+	return buf;
+}
+
 bool plot_cell_touched(const struct plot_cell *cell)
 {
 	const char *touch = json_string_value(json_object_get(cell->params, "touch"));
@@ -82,21 +90,11 @@ static void append(char **text, const char *separator, char *part)
 	*text = joined;
 }
 
-/* An odd size is what the user asked for to the byte. */
-static char *size_text(uint64_t bytes)
-{
-	char buf[32];
-
-	if (bytes < 16384 && bytes % 1024 != 0)
-		return plot_printf("%u B", (unsigned int)bytes);
-	return plot_strdup(format_bytes((double)bytes, buf, sizeof(buf)));
-}
-
 /* What varies, without the workload's name; "" when nothing does. */
 static char *cell_label(const struct dataset *d, const struct plot_cell *c, bool size,
 			bool threads)
 {
-	char *label = plot_strdup("");
+	char *label = plot_strdup(""), buf[32];
 	const char *key;
 	json_t *value;
 
@@ -111,7 +109,8 @@ static char *cell_label(const struct dataset *d, const struct plot_cell *c, bool
 		free(text);
 	}
 	if (size && c->size_bytes > 0)
-		append(&label, ", ", size_text(c->size_bytes));
+		append(&label, ", ",
+		       plot_strdup(format_size((double)c->size_bytes, buf, sizeof(buf))));
 	if (threads)
 		append(&label, ", ", threads_text(c->threads));
 	return label;

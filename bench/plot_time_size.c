@@ -32,7 +32,7 @@ static const struct plot_lines lines = {
 	.x = size_bytes,
 	.panel_key = panel_key,
 	.panel_label = panel_label,
-	.x_label = format_bytes,
+	.x_label = format_size,
 	.concerns = concerns,
 };
 

@@ -122,6 +122,38 @@ static void free_memory_is_drawn(void **state)
 	dataset_free(d);
 }
 
+/* Samples of a step or two at the end of a long fill are no course. */
+static void a_short_course_is_left_out(void **state)
+{
+	json_t *root = fixture_results(), *entry, *rows;
+	struct dataset *d;
+	struct drawn drawn;
+	size_t i;
+
+	(void)state;
+	for (int block = 0; block < 2; block++)
+		add_frag(root, "buddy", block, 0.995);
+	json_array_foreach (json_object_get(root, "benchmarks"), i, entry) {
+		rows = json_object_get(
+			json_object_get(json_object_get(entry, "kmembench"), "timeline"),
+			"rows");
+		json_array_set_new(json_array_get(rows, 0), 1, json_real(950));
+	}
+	d = load(root, "short.json");
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "short");
+	assert_holds(drawn.log,
+		     "left out: frag-time: 'page-frag  4 KiB, 1 thread' has samples "
+		     "of a short while only: --memory-time 1");
+	assert_null(strstr(drawn.log, "frag-time-page-frag"));
+	assert_null(strstr(drawn.log, "no memory time line tells of free pages"));
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
 /* Where an allocator keeps it all whole there is nothing to draw by order. */
 static void whole_memory_has_no_index(void **state)
 {
@@ -253,13 +285,13 @@ static void pages_are_drawn_by_order(void **state)
 	json_t *root = fixture_results();
 	struct dataset *d;
 	struct drawn drawn;
-	char *table;
+	char *table, *other;
 
 	(void)state;
 	for (int order = 0; order <= 10; order++)
 		add(root, "page-repeat", "buddy", 4096 << order, 0);
 	add(root, "pair", "slab", 64, 0);
-	add(root, "pair", "slab", 128, 0);
+	add(root, "pair", "slab", 1100, 0);
 	d = load(root, "orders.json");
 	if (!have_gnuplot) {
 		dataset_free(d);
@@ -272,6 +304,9 @@ static void pages_are_drawn_by_order(void **state)
 	assert_holds(block_of(table, 2), "\t9\n4.1943e+06\t10\n");
 	free(table);
 	assert_holds(drawn.log, "time-size-pair.svg");
+	other = table_of(&drawn, "time-size-pair");
+	assert_holds(block_of(other, 2), "1100\t1100 B\n");
+	free(other);
 	assert_null(strstr(drawn.log, "time-size-page-repeat"));
 	assert_null(strstr(drawn.log, "page-orders-pair"));
 	drawn_free(&drawn);
@@ -336,6 +371,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(free_memory_is_drawn),
+		cmocka_unit_test(a_short_course_is_left_out),
 		cmocka_unit_test(whole_memory_has_no_index),
 		cmocka_unit_test(watermarks_are_drawn_over_time),
 		cmocka_unit_test(colours_are_drawn),
