@@ -100,7 +100,7 @@ static KMEM_COLD bool release_kept(size_t need)
 	size_t released = large_release(0);
 
 	spans_drain(false, 0);
-	released += spans_decay(0);
+	released += spans_decay(0) + spans_make_unusable();
 	if (need <= KMALLOC_MAX_SIZE)
 		released += kmem_cache_reap();
 	return released != 0;

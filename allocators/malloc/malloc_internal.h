@@ -63,6 +63,9 @@ void spans_exit(void);
 /* Gives up, for good, what has never been used of the range beyond `keep` bytes of it,
  * with its descriptors: for a limit on address space. */
 void spans_give_up(size_t keep);
+/* Makes what free spans cover and nothing resident mere address space again, in pieces of
+ * 16 MiB: for a limit on data. Bytes. */
+size_t spans_make_unusable(void);
 /* NULL: no room. Contents are zero if asked. errno may change. */
 void *span_alloc(size_t size, size_t align, bool zero);
 /* Of this CPU's array, or NULL. */

@@ -98,13 +98,18 @@ static struct span *join(struct span *low, struct span *high)
 	return low;
 }
 
-/* Joined, spans count as freed when the last of them was; but a small one must not keep a
- * large one from its time, again and again, where it is used in turns. */
+/* Joined, spans count as freed when the last of them was, which need not be the one that
+ * comes last: what lay on an idle array is old. But a small one must not keep a large one
+ * from its time, again and again, where it is used in turns, nor take it along. */
 #define AGE_SHARE 4
 
-static uint32_t joined_ms(const struct span *span, const struct span *old)
+static uint32_t joined_ms(const struct span *a, const struct span *b)
 {
-	return old->units / AGE_SHARE >= span->units ? old->freed_ms : span->freed_ms;
+	if (a->units / AGE_SHARE >= b->units)
+		return a->freed_ms;
+	if (b->units / AGE_SHARE >= a->units)
+		return b->freed_ms;
+	return (int32_t)(a->freed_ms - b->freed_ms) > 0 ? a->freed_ms : b->freed_ms;
 }
 
 void span_insert(struct span *span, enum span_state kind, uint32_t freed_ms)

@@ -132,22 +132,63 @@ static bool is_usable(uint32_t chunk)
 	return usable[chunk / 64] >> chunk % 64 & 1;
 }
 
+/* Of chunks from `first` on; the last of the range may be shorter. */
+static size_t chunk_bytes(uint32_t first, uint32_t end)
+{
+	size_t at = (size_t)first * CHUNK_BYTES, to = (size_t)end * CHUNK_BYTES;
+
+	return (to < spans.bytes ? to : spans.bytes) - at;
+}
+
+/* All chunks that are missing in a row by one call: a limit that has not room for all of
+ * them is left to others. */
 bool spans_make_usable(const struct span *span, uint32_t units)
 {
-	uint32_t chunk = span_index(span) / CHUNK_UNITS;
-	uint32_t end = (span_index(span) + units - 1) / CHUNK_UNITS + 1;
+	uint32_t end = (span_index(span) + units - 1) / CHUNK_UNITS + 1, next;
 
-	for (; chunk < end; chunk++) {
-		size_t at = (size_t)chunk * CHUNK_BYTES, bytes = spans.bytes - at;
-
+	for (uint32_t chunk = span_index(span) / CHUNK_UNITS; chunk < end; chunk = next) {
+		next = chunk + 1;
 		if (is_usable(chunk))
 			continue;
-		if (os_map_anon_at(spans.base + at,
-				   bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES) == NULL)
+		while (next < end && !is_usable(next))
+			next++;
+		if (os_map_anon_at(spans.base + (size_t)chunk * CHUNK_BYTES,
+				   chunk_bytes(chunk, next)) == NULL)
 			return false;
-		usable[chunk / 64] |= (uint64_t)1 << chunk % 64;
+		for (uint32_t c = chunk; c < next; c++)
+			usable[c / 64] |= (uint64_t)1 << c % 64;
 	}
 	return true;
+}
+
+/* Refused, it stays usable. Under lock. */
+static size_t make_unusable(uint32_t chunk)
+{
+	size_t bytes = chunk_bytes(chunk, chunk + 1);
+
+	if (!is_usable(chunk) ||
+	    os_unmap_to_reserve(spans.base + (size_t)chunk * CHUNK_BYTES, bytes) != 0)
+		return 0;
+	usable[chunk / 64] &= ~((uint64_t)1 << chunk % 64);
+	return bytes;
+}
+
+size_t spans_make_unusable(void)
+{
+	size_t bytes = 0;
+
+	spin_lock(&spans_lock);
+	for (unsigned int bin = span_bin(CHUNK_UNITS); bin < SPAN_NR_BINS; bin++) {
+		for (uint32_t i = span_heap.zero.head[bin]; i != 0;
+		     i = spans.map[i].next) {
+			uint32_t end = (i + spans.map[i].units) / CHUNK_UNITS;
+
+			for (uint32_t c = (i - 1) / CHUNK_UNITS + 1; c < end; c++)
+				bytes += make_unusable(c);
+		}
+	}
+	spin_unlock(&spans_lock);
+	return bytes;
 }
 
 uint32_t spans_unused_units(void)
