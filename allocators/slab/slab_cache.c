@@ -29,13 +29,15 @@ static union {
 	char bytes[sizeof(struct kmem_cache) + MAX_NUMNODES * sizeof(struct kmem_list3)];
 } cache_cache KMEM_SPARSE;
 
-/* A destructor may allocate under the lock, and so get to reclaim. */
-static _Thread_local bool chain_is_ours;
+/* How often this thread has it: a destructor runs under the lock, and may allocate, free,
+ * look, reap, and need a general cache that has to be made. */
+static _Thread_local unsigned int chain_depth;
 
 void slab_chain_lock(void)
 {
-	pthread_mutex_lock(&slab_chain_mutex);
-	chain_is_ours = true;
+	if (chain_depth == 0)
+		pthread_mutex_lock(&slab_chain_mutex);
+	chain_depth++;
 }
 
 bool slab_chain_lock_in_reclaim(void)
@@ -43,9 +45,8 @@ bool slab_chain_lock_in_reclaim(void)
 	enum { TRIES = 1000 };
 
 	/* Who holds it is about to give memory back, mostly: worth a little waiting. */
-	for (int i = 0; i < TRIES && !chain_is_ours; i++) {
-		chain_is_ours = pthread_mutex_trylock(&slab_chain_mutex) == 0;
-		if (chain_is_ours)
+	for (int i = 0; i < TRIES && chain_depth == 0; i++) {
+		if (slab_chain_trylock())
 			return true;
 		sched_yield();
 	}
@@ -54,16 +55,16 @@ bool slab_chain_lock_in_reclaim(void)
 
 bool slab_chain_trylock(void)
 {
-	if (chain_is_ours || pthread_mutex_trylock(&slab_chain_mutex) != 0)
+	if (chain_depth != 0 || pthread_mutex_trylock(&slab_chain_mutex) != 0)
 		return false;
-	chain_is_ours = true;
+	chain_depth = 1;
 	return true;
 }
 
 void slab_chain_unlock(void)
 {
-	chain_is_ours = false;
-	pthread_mutex_unlock(&slab_chain_mutex);
+	if (--chain_depth == 0)
+		pthread_mutex_unlock(&slab_chain_mutex);
 }
 
 /* --- creation --- */
@@ -159,8 +160,6 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 {
 	struct kmem_cache *cache = kmem_cache_alloc(&cache_cache.cache, gfp);
 	struct kmem_cache *there;
-	/* A destructor that needs a general cache. */
-	bool locked = chain_is_ours;
 	bool taken;
 
 	if (!cache) {
@@ -175,8 +174,7 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 		kmem_cache_free(&cache_cache.cache, cache);
 		return NULL;
 	}
-	if (!locked)
-		slab_chain_lock();
+	slab_chain_lock();
 	there = slot ? *slot : find_cache(name);
 	taken = there || (!slot && kmalloc_owns_name(name));
 	if (!taken) {
@@ -185,8 +183,7 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 		if (slot)
 			atomic_store_explicit(slot, cache, memory_order_release);
 	}
-	if (!locked)
-		slab_chain_unlock();
+	slab_chain_unlock();
 	if (!taken)
 		return cache;
 	slab_percpu_destroy(cache);

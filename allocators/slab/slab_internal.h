@@ -105,8 +105,10 @@ struct kmem_cache {
 extern struct slab_config slab_config;
 extern unsigned int slab_nr_nodes; /* 0: not initialised */
 extern struct list_head slab_cache_chain;
+/* Whoever has it may take it again. */
 void slab_chain_lock(void);
 void slab_chain_unlock(void);
+/* False where anybody has it, the caller included. */
 bool slab_chain_trylock(void);
 /* For reclaim, which may be called with the lock held, by this thread or another: false
  * when it is not to be had within a millisecond or so. */

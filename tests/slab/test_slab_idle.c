@@ -3,6 +3,7 @@
  */
 #include "slab_test.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 enum { N = 2000 };
@@ -99,6 +100,44 @@ static void test_does_not_wait(void **state)
 	slab_test_stop();
 }
 
+static void *try_chain(void *arg)
+{
+	*(bool *)arg = slab_chain_trylock();
+	if (*(bool *)arg)
+		slab_chain_unlock();
+	return NULL;
+}
+
+static bool others_get_the_chain(void)
+{
+	pthread_t thread;
+	bool got;
+
+	assert_int_equal(pthread_create(&thread, NULL, try_chain, &got), 0);
+	pthread_join(thread, NULL);
+	return got;
+}
+
+/* Taken again by a destructor, the lock is held until it is given up as often. */
+static void test_the_chain_nests(void **state)
+{
+	struct slab_stats stats;
+
+	(void)state;
+	slab_test_start("");
+	assert_true(slab_chain_trylock());
+	assert_false(slab_chain_trylock());
+	assert_false(slab_chain_lock_in_reclaim());
+	slab_chain_lock();
+	assert_false(others_get_the_chain());
+	slab_chain_unlock();
+	slab_stats(&stats);
+	assert_false(others_get_the_chain());
+	slab_chain_unlock();
+	assert_true(others_get_the_chain());
+	slab_test_stop();
+}
+
 /* A few batches of large objects would be megabytes. */
 static void test_free_slabs_in_bytes(void **state)
 {
@@ -179,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_drains_here),
 		cmocka_unit_test(test_drains_no_more),
 		cmocka_unit_test(test_does_not_wait),
+		cmocka_unit_test(test_the_chain_nests),
 		cmocka_unit_test(test_free_slabs_in_bytes),
 		cmocka_unit_test(test_discards_once),
 	};
