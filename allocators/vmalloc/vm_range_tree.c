@@ -332,7 +332,8 @@ static void find_place(const struct vm_ranges *r, uint32_t start, struct place *
 
 /*
  * The range closes the gap between two holes. One is an ancestor of the other,
- * being neighbours in order: it grows over all three, the lower one goes.
+ * being neighbours in order: it grows over all three, the lower one, in which the path
+ * ends, goes.
  */
 static void join_both(struct vm_ranges *r, struct place *place, uint32_t nr)
 {
@@ -342,12 +343,10 @@ static void join_both(struct vm_ranges *r, struct place *place, uint32_t nr)
 
 	if (place->before_depth < place->after_depth) {
 		before->size = size;
-		place->path.depth = place->after_depth;
 		erase(r, &place->path, place->before_depth - 1);
 	} else {
 		after->start = before->start;
 		after->size = size;
-		place->path.depth = place->before_depth;
 		erase(r, &place->path, place->after_depth - 1);
 	}
 }

@@ -59,6 +59,71 @@ static void test_reserve_at_keeps_what_is_there(void **state)
 	assert_int_equal(os_unmap(p, 2 * PAGE_SIZE), 0);
 }
 
+static void *elsewhere;
+
+/* A kernel before 4.17 takes the address as a hint. */
+static void *mmap_elsewhere(void *addr, size_t size, int prot, int flags, int fd,
+			    off_t offset)
+{
+	(void)addr, (void)flags;
+	elsewhere = os_hooks_system.mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS,
+					 fd, offset);
+	return elsewhere;
+}
+
+static void test_reserve_at_or_not_at_all(void **state)
+{
+	static const struct os_hooks hooks = {.mmap = mmap_elsewhere};
+	char *p = os_reserve(SIZE);
+	unsigned char resident;
+
+	(void)state;
+	os_set_hooks(&hooks);
+	errno = 0;
+	assert_null(os_reserve_at(p, SIZE));
+	os_set_hooks(NULL);
+	assert_int_equal(errno, EEXIST);
+	/* Nothing is left of it. */
+	assert_ptr_not_equal(elsewhere, p);
+	assert_int_equal(mincore(elsewhere, PAGE_SIZE, &resident), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(os_unmap(p, SIZE), 0);
+}
+
+static unsigned long bound_mask[1024 / (8 * sizeof(unsigned long))];
+
+static long mbind_seen(void *addr, unsigned long size, int mode,
+		       const unsigned long *nodemask, unsigned long maxnode,
+		       unsigned int flags)
+{
+	(void)addr, (void)size, (void)mode, (void)flags;
+	assert_int_equal(maxnode, 1024);
+	memcpy(bound_mask, nodemask, sizeof(bound_mask));
+	return 0;
+}
+
+/* One bit, that of the node. */
+static void test_bind_node(void **state)
+{
+	static const struct os_hooks hooks = {.mbind = mbind_seen};
+	static const unsigned int nodes[] = {0, 1, 63, 64, 1023};
+	const unsigned int bits = 8 * sizeof(unsigned long);
+
+	(void)state;
+	os_set_hooks(&hooks);
+	for (size_t i = 0; i < KMEM_ARRAY_SIZE(nodes); i++) {
+		assert_int_equal(os_bind_node(NULL, SIZE, nodes[i]), 0);
+		for (unsigned int n = 0; n < 1024; n++)
+			assert_int_equal(bound_mask[n / bits] >> n % bits & 1,
+					 n == nodes[i]);
+	}
+	assert_int_equal(os_bind_node(NULL, SIZE, 1024), -EINVAL);
+	os_set_hooks(NULL);
+	os_faults_arm_all(1, ENOSYS);
+	assert_int_equal(os_bind_node(NULL, SIZE, 0), -ENOSYS);
+	os_faults_disarm();
+}
+
 static void test_shared_frames_have_two_addresses(void **state)
 {
 	int fd = os_memfd("test", SIZE);
@@ -130,6 +195,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reserve_is_inaccessible),
 		cmocka_unit_test(test_reserve_at_keeps_what_is_there),
+		cmocka_unit_test(test_reserve_at_or_not_at_all),
+		cmocka_unit_test(test_bind_node),
 		cmocka_unit_test(test_shared_frames_have_two_addresses),
 		cmocka_unit_test(test_discard_zeroes),
 		cmocka_unit_test(test_errors_are_passed_on),

@@ -228,25 +228,72 @@ static const char xml[] =
 	"</distances2>\n"
 	"</topology>\n";
 
+static char xml_path[] = "/tmp/kmem-topology-XXXXXX.xml";
+
+/* Options with a file of that text as the topology. */
+static const char *with_xml(const char *text)
+{
+	static char options[128];
+	int fd;
+
+	memcpy(strchr(xml_path, '-') + 10, "XXXXXX", 6);
+	fd = mkstemps(xml_path, 4);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	snprintf(options, sizeof(options), "memory=64M,highmem=0,topology=%s", xml_path);
+	return options;
+}
+
 static void test_xml_topology(void **state)
 {
-	char path[] = "/tmp/kmem-topology-XXXXXX.xml";
-	char text[128];
-	int fd = mkstemps(path, 4);
-
 	(void)state;
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, xml, sizeof(xml) - 1), sizeof(xml) - 1);
-	close(fd);
-	snprintf(text, sizeof(text), "memory=64M,highmem=0,topology=%s", path);
-	up(text);
+	up(with_xml(xml));
 	assert_int_equal(phys_nr_nodes(), 2);
 	assert_true(phys_is_simulated());
 	assert_int_equal(node_distance(0, 1), 31);
 	assert_int_equal(node_distance(1, 1), 10);
 	assert_int_equal(cpu_to_node(0), 0);
 	down();
-	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(xml_path), 0);
+}
+
+/* A machine that says that another node is nearer than one's own is not believed. */
+static void test_xml_distances(void **state)
+{
+	char text[sizeof(xml)];
+
+	(void)state;
+	memcpy(text, xml, sizeof(xml));
+	memcpy(strstr(text, "10 31 31 10"), "10 31 31 40", 11);
+	up(with_xml(text));
+	assert_int_equal(phys_nr_nodes(), 2);
+	assert_int_equal(node_distance(0, 0), 10);
+	assert_int_equal(node_distance(0, 1), 20);
+	assert_int_equal(node_distance(1, 0), 20);
+	assert_int_equal(node_distance(1, 1), 10);
+	down();
+	assert_int_equal(unlink(xml_path), 0);
+	/* What does not fit into a byte is as far as can be. */
+	memcpy(strstr(text, "10 31 31 40"), "9 9999 31 9", 11);
+	up(with_xml(text));
+	assert_int_equal(node_distance(0, 1), 255);
+	assert_int_equal(node_distance(1, 0), 31);
+	down();
+	assert_int_equal(unlink(xml_path), 0);
+}
+
+static void test_xml_damaged(void **state)
+{
+	char text[sizeof(xml)];
+
+	(void)state;
+	refused(with_xml("no xml at all"), -EINVAL, xml_path);
+	assert_int_equal(unlink(xml_path), 0);
+	memcpy(text, xml, sizeof(xml));
+	strcpy(strstr(text, "<object type=\"Package\" os_index=\"1\""), "\n");
+	refused(with_xml(text), -EINVAL, xml_path);
+	assert_int_equal(unlink(xml_path), 0);
 }
 
 /* --- where frames really lie: a machine of two nodes that the hooks play --- */
@@ -460,6 +507,8 @@ int main(void)
 		cmocka_unit_test(test_synthetic_topology),
 		cmocka_unit_test(test_xml_topology),
 		cmocka_unit_test(test_placement),
+		cmocka_unit_test(test_xml_distances),
+		cmocka_unit_test(test_xml_damaged),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_every_system_call_fails_once),
 		cmocka_unit_test(test_room_for_the_direct_map_alone),

@@ -100,6 +100,36 @@ static void test_does_not_wait(void **state)
 	slab_test_stop();
 }
 
+/* Slabs that came and went, and those that are there. */
+static void test_counts_slabs(void **state)
+{
+	struct slab_stats before, used, after;
+	struct kmem_cache *cache;
+	uint64_t slabs;
+
+	(void)state;
+	slab_test_start("");
+	stay_here();
+	slab_stats(&before);
+	assert_int_equal(before.grown - before.reaped, before.slabs);
+	cache = kmem_cache_create("cache", 1000, 0, 0, NULL, NULL);
+	for (int i = 0; i < N; i++)
+		assert_non_null(objects[i] = kmem_cache_alloc(cache, GFP_KERNEL));
+	slab_stats(&used);
+	slabs = slab_test_info("cache").num_slabs;
+	assert_true(slabs >= N / 4 / 8);
+	assert_true(used.grown - before.grown >= slabs);
+	assert_int_equal(used.grown - used.reaped, used.slabs);
+	for (int i = 0; i < N; i++)
+		kmem_cache_free(cache, objects[i]);
+	slab_drain_here(true);
+	slab_stats(&after);
+	assert_int_equal(after.grown, used.grown);
+	assert_true(after.reaped - used.reaped >= slabs);
+	assert_int_equal(after.grown - after.reaped, after.slabs);
+	slab_test_stop();
+}
+
 static void *try_chain(void *arg)
 {
 	*(bool *)arg = slab_chain_trylock();
@@ -218,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_drains_here),
 		cmocka_unit_test(test_drains_no_more),
 		cmocka_unit_test(test_does_not_wait),
+		cmocka_unit_test(test_counts_slabs),
 		cmocka_unit_test(test_the_chain_nests),
 		cmocka_unit_test(test_free_slabs_in_bytes),
 		cmocka_unit_test(test_discards_once),

@@ -126,6 +126,27 @@ static void a_little_at_a_time(void **state)
 	stack_down();
 }
 
+/* While somebody else is at it, or at a check, it gives nothing and does not wait. */
+static void one_at_a_time(void **state)
+{
+	uint64_t lazy;
+
+	(void)state;
+	stack_up(MEMORY);
+	leave_areas(0);
+	lazy = stats_now().lazy_pages;
+	vmap_shrink_stop();
+	assert_int_equal(try_to_free_pages(0, GFP_KERNEL, 0), 0);
+	assert_int_equal(try_to_free_pages(0, GFP_KERNEL, 0), 0);
+	assert_int_equal(stats_now().lazy_pages, lazy);
+	vmap_shrink_go_on();
+	assert_true(try_to_free_pages(0, GFP_KERNEL, 0) > 0);
+	/* Nor has it kept the lock. */
+	assert_true(try_to_free_pages(0, GFP_KERNEL, 0) > 0);
+	assert_true(stats_now().lazy_pages < lazy);
+	stack_down();
+}
+
 static void kswapd_does_too(void **state)
 {
 	struct timespec t = {.tv_nsec = 10000000};
@@ -338,10 +359,15 @@ static void fork_in_the_midst(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		vmalloc_test(a_request_gets_the_pages), vmalloc_test(a_little_at_a_time),
-		vmalloc_test(kswapd_does_too),		vmalloc_test(vmalloc_reclaims),
-		vmalloc_test(each_node_its_own),	vmalloc_test(stuck_areas_stay),
-		vmalloc_test(threads_under_pressure),	vmalloc_test(fork_in_the_midst),
+		vmalloc_test(a_request_gets_the_pages),
+		vmalloc_test(a_little_at_a_time),
+		vmalloc_test(one_at_a_time),
+		vmalloc_test(kswapd_does_too),
+		vmalloc_test(vmalloc_reclaims),
+		vmalloc_test(each_node_its_own),
+		vmalloc_test(stuck_areas_stay),
+		vmalloc_test(threads_under_pressure),
+		vmalloc_test(fork_in_the_midst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
