@@ -81,7 +81,8 @@ done
 (ulimit -v 60000 && under bash -c 'for i in {1..9999}; do a[i]=$i; done; echo ok') >why 2>&1 &&
 	[ "$(cat why)" = ok ]
 result $? "address space of 60000 KiB"
-(ulimit -d 300000 && under ./symbols) >why 2>&1 && [ "$(cat why)" = ok ]
+# Wherever the system puts the ranges, of which the alignment of blocks depends.
+(ulimit -d 300000 && for _ in {1..16}; do under ./symbols; done) >why 2>&1 && [ "$(sort -u why)" = ok ]
 result $? "data of 300000 KiB"
 
 # --- programs ---

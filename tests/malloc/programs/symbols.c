@@ -42,10 +42,13 @@ static void check_plain(void)
 	p = v_malloc(100);
 	CHECK(malloc_usable_size(p) >= 100);
 	memset(p, 1, 100);
+	errno = 4711;
 	p = v_realloc(p, 100000);
 	CHECK(p != NULL && p[0] == 1 && p[99] == 1);
 	p = v_reallocarray(p, 3, 100000);
 	CHECK(p != NULL && p[99] == 1);
+	CHECK(errno == 4711);
+	CHECK(v_realloc(p, SIZE_MAX / 2 + 1) == NULL && errno == ENOMEM && p[99] == 1);
 	errno = 0;
 	CHECK(v_reallocarray(p, SIZE_MAX / 2, 3) == NULL && errno == ENOMEM);
 	CHECK(p[99] == 1);
