@@ -5,6 +5,7 @@
 #include <kmem/mempool.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* An allocator of numbered elements that can be made to fail. */
@@ -125,6 +126,56 @@ static void *free_later(void *arg)
 		usleep(100);
 	mempool_free(args[1], args[0]);
 	return NULL;
+}
+
+static void *wait_for_one(void *pool)
+{
+	return mempool_alloc(pool, GFP_KERNEL);
+}
+
+/* Who waits is not there in a child, which need not wait for it to leave. */
+static void test_fork(void **state)
+{
+	struct source s = {.fail_after = -1};
+	mempool_t *pool = mempool_create(1, source_alloc, source_free, &s);
+	struct mempool_stats stats = {.waits = 0};
+	void *element, *other;
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	s.fails = true;
+	element = mempool_alloc(pool, GFP_KERNEL);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_one, pool), 0);
+	while (stats.waits == 0) {
+		usleep(1000);
+		mempool_stats(pool, &stats);
+	}
+	pid = fork();
+	if (pid == 0) {
+		alarm(20);
+		mempool_free(element, pool);
+		_exit(mempool_alloc(pool, GFP_KERNEL) == element &&
+				      mempool_destroy(pool) == -EBUSY
+			      ? 0
+			      : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	pid = fork();
+	if (pid == 0) {
+		alarm(20);
+		mempool_free(element, pool);
+		_exit(mempool_destroy(pool) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	mempool_free(element, pool);
+	pthread_join(thread, &other);
+	assert_ptr_equal(element, other);
+	mempool_free(element, pool);
+	assert_int_equal(mempool_destroy(pool), 0);
 }
 
 static void test_waits(void **state)
@@ -248,9 +299,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reserve),	 cmocka_unit_test(test_create_fails),
-		cmocka_unit_test(test_resize),	 cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_waits),	 cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_threads),	 cmocka_unit_test(test_ready_made),
-		cmocka_unit_test(test_nonsense),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
