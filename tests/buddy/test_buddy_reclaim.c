@@ -6,6 +6,7 @@
 #include "tests/buddy/buddy_test.h"
 #include "allocators/buddy/reclaim_internal.h"
 #include "allocators/buddy/rows_internal.h"
+#include "allocators/os/os_mem.h"
 
 #include <kmem/reclaim.h>
 #include <pthread.h>
@@ -219,12 +220,43 @@ static void test_purge_by_age(void **state)
 }
 
 /* kswapd is not there in a child, and starts again where it is needed. */
-static void test_fork(void **state)
+/* The child uses more than there is, so that it needs a kswapd of its own. */
+static void fill_in_child(void)
+{
+	for (int i = 0; i < 30000; i++) {
+		struct page *page = alloc_page(GFP_KERNEL);
+
+		if (page == NULL)
+			_exit(1);
+		cache_add(page);
+	}
+	for (int i = 0; i < 500 && all_stats().pgsteal_kswapd == 0; i++)
+		wait_ms(10);
+	if (all_stats().pgsteal_kswapd == 0)
+		_exit(2);
+	/* Stops it, so that nothing moves. */
+	unregister_shrinker(&shrinker);
+	kswapd_exit();
+	_exit(buddy_check() == 0 ? 0 : 3);
+}
+
+static void fork_and_fill(void)
 {
 	int status;
-	pid_t child;
+	pid_t child = fork();
 
-	(void)state;
+	if (child == 0) {
+		os_set_hooks(NULL);
+		fill_in_child();
+	}
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void up_for_fork(void)
+{
 #if KMEM_UNDER_TSAN
 	print_message(
 		"ThreadSanitizer starts no threads in the child of a threaded program\n");
@@ -234,28 +266,75 @@ static void test_fork(void **state)
 	for (int i = 0; i < 5000; i++)
 		cache_add(alloc_page(GFP_KERNEL));
 	assert_int_equal(all_stats().kswapd_wakes, 0);
-	child = fork();
-	if (child == 0) {
-		struct page *page = NULL;
+}
 
-		for (int i = 0; i < 30000; i++) {
-			page = alloc_page(GFP_KERNEL);
-			if (page == NULL)
-				_exit(1);
-			cache_add(page);
-		}
-		for (int i = 0; i < 500 && all_stats().pgsteal_kswapd == 0; i++)
-			wait_ms(10);
-		if (all_stats().pgsteal_kswapd == 0)
-			_exit(2);
-		/* Stops it, so that nothing moves. */
-		unregister_shrinker(&shrinker);
-		kswapd_exit();
-		_exit(buddy_check() == 0 ? 0 : 3);
+static void test_fork(void **state)
+{
+	(void)state;
+	up_for_fork();
+	fork_and_fill();
+	down();
+}
+
+static _Atomic int creations, may_create;
+
+static int refuse_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg)
+{
+	(void)thread, (void)fn, (void)arg;
+	creations++;
+	return EAGAIN;
+}
+
+/* The parent has been refused a thread a moment ago: the child need not wait for that. */
+static void test_fork_after_a_refusal(void **state)
+{
+	static const struct os_hooks hooks = {.thread_create = refuse_thread};
+
+	(void)state;
+	up_for_fork();
+	creations = 0;
+	os_set_hooks(&hooks);
+	for (int i = 0; creations == 0; i++) {
+		assert_true(i < 30000);
+		cache_add(alloc_page(GFP_KERNEL));
 	}
-	assert_true(child > 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(WEXITSTATUS(status), 0);
+	fork_and_fill();
+	os_set_hooks(NULL);
+	down();
+}
+
+static int create_later(pthread_t *thread, void *(*fn)(void *arg), void *arg)
+{
+	creations++;
+	while (!may_create)
+		wait_ms(1);
+	return os_hooks_system.thread_create(thread, fn, arg);
+}
+
+static void *fill_until_it_starts(void *arg)
+{
+	for (int i = 0; i < 30000 && creations == 0; i++)
+		cache_add(alloc_page(GFP_KERNEL));
+	return arg;
+}
+
+/* Another thread is starting it while the parent forks, and is not there in the child. */
+static void test_fork_while_it_starts(void **state)
+{
+	static const struct os_hooks hooks = {.thread_create = create_later};
+	pthread_t thread;
+
+	(void)state;
+	up_for_fork();
+	creations = may_create = 0;
+	os_set_hooks(&hooks);
+	assert_int_equal(pthread_create(&thread, NULL, fill_until_it_starts, NULL), 0);
+	while (creations == 0)
+		wait_ms(1);
+	fork_and_fill();
+	may_create = 1;
+	pthread_join(thread, NULL);
+	os_set_hooks(NULL);
 	down();
 }
 
@@ -268,6 +347,8 @@ int main(void)
 		cmocka_unit_test(test_reclaimer_is_served),
 		cmocka_unit_test(test_purge_by_age),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_fork_after_a_refusal),
+		cmocka_unit_test(test_fork_while_it_starts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,43 @@ static void test_fork(void **state)
 	assert_int_equal(mempool_destroy(pool), 0);
 }
 
+static _Atomic bool stop_using;
+
+static void *use_reserve(void *pool)
+{
+	while (!stop_using)
+		mempool_free(mempool_alloc(pool, GFP_NOWAIT), pool);
+	return NULL;
+}
+
+/* Somebody has the pool's lock at most of these moments, and none has it in the child. */
+static void test_fork_in_use(void **state)
+{
+	struct source s = {.fail_after = -1};
+	mempool_t *pool = mempool_create(2, source_alloc, source_free, &s);
+	pthread_t thread;
+
+	(void)state;
+	s.fails = true;
+	stop_using = false;
+	assert_int_equal(pthread_create(&thread, NULL, use_reserve, pool), 0);
+	for (int i = 0; i < 100; i++) {
+		int status;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			alarm(20);
+			mempool_free(mempool_alloc(pool, GFP_NOWAIT), pool);
+			_exit(mempool_alloc(pool, GFP_NOWAIT) != NULL ? 0 : 1);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	stop_using = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(mempool_destroy(pool), 0);
+}
+
 static void test_waits(void **state)
 {
 	struct source s = {.fail_after = -1};
@@ -298,10 +335,11 @@ static void test_ready_made(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reserve),	 cmocka_unit_test(test_create_fails),
-		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_resize),
-		cmocka_unit_test(test_waits),	 cmocka_unit_test(test_fork),
-		cmocka_unit_test(test_threads),	 cmocka_unit_test(test_ready_made),
+		cmocka_unit_test(test_reserve),	   cmocka_unit_test(test_create_fails),
+		cmocka_unit_test(test_nonsense),   cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_waits),	   cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_threads),	   cmocka_unit_test(test_fork_in_use),
+		cmocka_unit_test(test_ready_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
