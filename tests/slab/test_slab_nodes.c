@@ -264,6 +264,21 @@ static void test_stranger_on_an_array(void **state)
 	stop_two_nodes();
 }
 
+/* Blocks of pages, too, are of the node that is asked for. */
+static void test_large_blocks(void **state)
+{
+	(void)state;
+	slab_test_start("topology=numa:4 core:1 pu:1");
+	for (int nid = 0; nid < 4; nid++) {
+		void *large = kmalloc_node(200000, GFP_KERNEL, nid);
+
+		assert_int_equal(page_to_nid(virt_to_page(large)), nid);
+		kfree(large);
+	}
+	assert_null(kmalloc_node(200000, GFP_KERNEL, 4));
+	slab_test_stop();
+}
+
 /* What only a CPU of that node keeps is stolen before the node gets another slab. */
 static void test_node_is_searched_before_it_grows(void **state)
 {
@@ -292,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_alien_twice),
 		cmocka_unit_test(test_no_page_is_misplaced),
 		cmocka_unit_test(test_stranger_on_an_array),
+		cmocka_unit_test(test_large_blocks),
 		cmocka_unit_test(test_node_is_searched_before_it_grows),
 	};
 
