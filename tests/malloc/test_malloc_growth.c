@@ -3,6 +3,7 @@
 #include "spans_test.h"
 
 #include "allocators/slab/slab_internal.h"
+#include <kmem/page_alloc.h>
 #include <sched.h>
 
 /* What one CPU keeps is looked at: the thread stays where it is. */
@@ -31,6 +32,14 @@ static size_t kept_bytes(size_t least)
 				 cache->object_size;
 	}
 	return bytes;
+}
+
+static unsigned long pages_in_use(void)
+{
+	struct buddy_stats stats;
+
+	buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &stats);
+	return (unsigned long)(stats.total_pages - stats.free_pages - stats.pcp_pages);
 }
 
 static void use_large_sizes(void)
@@ -67,6 +76,41 @@ static void test_growth_empties_magazines(void **state)
 		if (i < N / 4 || i >= N / 2)
 			kmem_free(p[i]);
 	}
+	malloc_test_stop();
+}
+
+/* What magazines held back is not in use any more: growth begins from what is left. */
+static void test_growth_begins_below(void **state)
+{
+	enum { N = 4000, SIZE = 4000, OTHER = 2000, MORE = 400 };
+	static char *p[N], *q[MORE];
+	unsigned long before, left;
+	size_t n = 0;
+
+	(void)state;
+	malloc_test_start("trim=0,background=off");
+	stay_here();
+	for (int i = 0; i < 8; i++)
+		use_large_sizes();
+	while (n < N && kept_bytes(16 * KIB) > 0) {
+		before = pages_in_use();
+		p[n++] = kmem_malloc(SIZE);
+	}
+	left = pages_in_use();
+	assert_true(n < N);
+	/* Room for all that comes. */
+	assert_true(before - left > MORE * OTHER * 5 / 4 / PAGE_SIZE);
+	for (size_t i = 0; i < 100; i++)
+		kmem_free(p[--n]);
+	assert_true(kept_bytes(SIZE) > 10 * SIZE);
+	for (int i = 0; i < MORE; i++)
+		q[i] = kmem_malloc(OTHER);
+	assert_true(pages_in_use() < before);
+	assert_int_equal(kept_bytes(SIZE), 0);
+	for (int i = 0; i < MORE; i++)
+		kmem_free(q[i]);
+	while (n > 0)
+		kmem_free(p[--n]);
 	malloc_test_stop();
 }
 
@@ -177,6 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth_empties_magazines),
+		cmocka_unit_test(test_growth_begins_below),
 		cmocka_unit_test(test_growth_purges_spans),
 		cmocka_unit_test(test_spans_leave_arrays),
 		cmocka_unit_test(test_joined_spans_keep_their_age),
