@@ -308,6 +308,46 @@ static void descriptors_run_out(void **state)
 	stack_down();
 }
 
+/* Much is asked for as one block without a word and without a second try; a page, that
+ * vmalloc could not find either, in earnest. */
+static void kvmalloc_tries_quietly(void **state)
+{
+	enum { PAGES = 1 << 14 };
+	static struct page *page[PAGES];
+	size_t n = 0;
+	char *p;
+
+	(void)state;
+	stack_up("memory=32M,dma=0,highmem=0,topology=numa:1 pu:1");
+	while (n < PAGES &&
+	       (page[n] = alloc_page(GFP_KERNEL | __GFP_MEMALLOC | __GFP_NOWARN)) != NULL)
+		n++;
+	/* Nothing in one piece is left, of the reserve neither. */
+	assert_true(n < PAGES);
+	kmem_error(0, "%s", "");
+	while (kvmalloc(100, GFP_KERNEL) != NULL)
+		;
+	assert_string_not_equal(kmem_last_error(), "no error");
+	/* Every second page is free. */
+	for (size_t i = 0; i < n; i++) {
+		if (page_to_pfn(page[i]) % 2 == 0) {
+			__free_page(page[i]);
+			page[i] = NULL;
+		}
+	}
+	kmem_error(0, "%s", "");
+	p = kvmalloc(64 << 10, GFP_KERNEL);
+	assert_true(is_vmalloc_addr(p));
+	assert_string_equal(kmem_last_error(), "no error");
+	memset(p, 1, 64 << 10);
+	kvfree(p);
+	for (size_t i = 0; i < n; i++) {
+		if (page[i] != NULL)
+			__free_page(page[i]);
+	}
+	stack_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +359,7 @@ int main(void)
 		vmalloc_test(the_real_limit_is_met_in_time),
 		vmalloc_test(pages_run_out),
 		vmalloc_test(descriptors_run_out),
+		vmalloc_test(kvmalloc_tries_quietly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
