@@ -4,6 +4,8 @@
  * opens the gate, and no page is given out twice while it changes all the time.
  */
 #include "allocators/buddy/rows_internal.h"
+#include "allocators/os/os_mem.h"
+#include "allocators/os/percpu_fast.h"
 #include "tests/buddy/buddy_test.h"
 
 #include <pthread.h>
@@ -146,6 +148,42 @@ static void the_worker_inherits(void **state)
 	pthread_create(&thread, NULL, work_elsewhere, &some);
 	pthread_join(thread, NULL);
 	assert_false(rows_gate_alone());
+}
+
+static int no_membarrier(int cmd)
+{
+	(void)cmd;
+	errno = EPERM;
+	return -1;
+}
+
+static int no_affinity(pid_t tid, size_t size, const cpu_set_t *set)
+{
+	(void)tid, (void)size, (void)set;
+	errno = EPERM;
+	return -1;
+}
+
+/* Where the gate cannot be closed for certain, nobody is alone any more, heir or not. */
+static void nobody_inherits_where_all_is_denied(void **state)
+{
+	static const struct os_hooks hooks = {.membarrier = no_membarrier,
+					      .sched_setaffinity = no_affinity};
+	unsigned int some = 64;
+	pthread_t thread;
+
+	(void)state;
+	if (nr_cpus < 2 || !os_percpu_lockless())
+		skip();
+	mm_down();
+	mm_up(MEMORY);
+	os_set_hooks(&hooks);
+	pthread_create(&thread, NULL, work_elsewhere, &some);
+	pthread_join(thread, NULL);
+	assert_false(rows_gate_alone());
+	work(QUIET_STEPS);
+	assert_false(rows_gate_alone());
+	os_set_hooks(NULL);
 }
 
 /* --- who waits for whom --- */
@@ -414,6 +452,7 @@ int main(void)
 		BOTH_WAYS(another_cpu_opens_the_gate),
 		BOTH_WAYS(trim_and_fork_open_the_gate),
 		BOTH_WAYS(the_worker_inherits),
+		BOTH_WAYS(nobody_inherits_where_all_is_denied),
 		BOTH_WAYS(others_wait_for_who_is_alone),
 		BOTH_WAYS(fork_waits_for_all),
 		BOTH_WAYS(double_free_alone),
