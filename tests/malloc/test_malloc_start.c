@@ -220,7 +220,7 @@ static void test_no_thread(void **state)
 	assert_false(background_runs());
 	for (int i = 0; i < 500 && stats_now().large_cached_bytes >= 30 * MIB; i++) {
 		sleep_ms(10);
-		kmem_free(kmem_malloc(9 * MIB));
+		kmem_free(kmem_malloc(5 * MIB));
 	}
 	assert_false(background_runs());
 	assert_int_equal(background_starts(), starts);
