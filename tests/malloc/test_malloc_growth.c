@@ -84,7 +84,7 @@ static void test_growth_begins_below(void **state)
 {
 	enum { N = 4000, SIZE = 4000, OTHER = 2000, MORE = 400 };
 	static char *p[N], *q[MORE];
-	unsigned long before, left;
+	unsigned long before = 0, left;
 	size_t n = 0;
 
 	(void)state;
