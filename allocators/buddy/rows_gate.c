@@ -26,10 +26,10 @@
  */
 #include "allocators/buddy/rows_internal.h"
 #include "allocators/os/os_cpu.h"
+#include "allocators/os/os_sys.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <time.h>
 
 /*
  * Every so many entries of a CPU it is looked whether others have come meanwhile: some 50
@@ -160,12 +160,10 @@ void rows_leave(enum rows_visit visit)
  */
 static void restart_sequences(void)
 {
-	struct timespec t = {.tv_nsec = SEQUENCE_NS};
-
 	if (!os_percpu_lockless() || os_restart_sequences())
 		return;
 	patience = UINT_MAX;
-	nanosleep(&t, NULL);
+	os_sleep(SEQUENCE_NS);
 }
 
 /* Nobody is inside, nor gets in, when this returns. */

@@ -20,6 +20,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -51,6 +52,13 @@ static bool wait_until_stopped(uint64_t ms)
 	return atomic_load(&state) == STOPPING;
 }
 
+/* Who waits in background_stop() goes on. */
+static void tell_end(void)
+{
+	atomic_store(&state, NONE);
+	syscall(SYS_futex, &state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
 static void *background(void *arg)
 {
 	uint64_t pause_ms = malloc_config.trim_ms / LOOKS_PER_TRIM;
@@ -61,8 +69,7 @@ static void *background(void *arg)
 		if (!trim_look(++looks % LOOKS_PER_TRIM == 0))
 			break;
 	}
-	atomic_store(&state, NONE);
-	syscall(SYS_futex, &state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	tell_end();
 	return NULL;
 }
 
@@ -137,7 +144,7 @@ bool background_start(const void *caller)
 		return true;
 	if (create_thread() != 0) {
 		atomic_store(&retry_at_ms, malloc_now_ms() + RETRY_MS);
-		atomic_store(&state, NONE);
+		tell_end();
 		return false;
 	}
 	atomic_fetch_add(&starts, 1);

@@ -3,12 +3,12 @@
 #include "allocators/core/error_internal.h"
 #include "allocators/os/magazine_fast.h"
 #include "allocators/os/os_cpu.h"
+#include "allocators/os/os_sys.h"
 #include "allocators/os/percpu_area.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/single_threaded.h>
-#include <time.h>
 
 static const struct os_fork_ops none;
 static _Atomic(const struct os_fork_ops *) layers[OS_FORK_LAYERS];
@@ -26,7 +26,6 @@ static _Thread_local bool locked;
 static void freeze_all(void)
 {
 	for (;;) {
-		struct timespec t = {.tv_nsec = SEQUENCE_NS};
 		bool all = true;
 
 		for (int l = 0; l < OS_FORK_LAYERS; l++) {
@@ -36,7 +35,7 @@ static void freeze_all(void)
 		if (all)
 			return;
 		if (!os_restart_sequences())
-			nanosleep(&t, NULL);
+			os_sleep(SEQUENCE_NS);
 	}
 }
 

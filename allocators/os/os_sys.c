@@ -196,6 +196,32 @@ void os_yield(unsigned int turn)
 	errno = saved_errno;
 }
 
+static int64_t monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void os_sleep(long ns)
+{
+	static _Atomic uint32_t never;
+	int64_t end = monotonic_ns() + ns, left = ns;
+	int saved_errno = errno;
+
+	do {
+		struct timespec t = {.tv_sec = left / 1000000000,
+				     .tv_nsec = left % 1000000000};
+
+		if (system_futex(&never, FUTEX_WAIT_PRIVATE, 0, &t) != 0 &&
+		    errno != EINTR && errno != ETIMEDOUT)
+			nanosleep(&t, NULL);
+		left = end - monotonic_ns();
+	} while (left > 0);
+	errno = saved_errno;
+}
+
 /* A second time where the first fails: a wake-up that is lost is lost for good. */
 void os_futex_wake(_Atomic uint32_t *word)
 {

@@ -29,6 +29,10 @@ void os_futex_wait(_Atomic uint32_t *word, uint32_t value,
 		   const struct timespec *timeout);
 void os_futex_wake(_Atomic uint32_t *word);
 
+/* Sleeps for so long at least. By futex(2), which sandboxes know that let malloc() wait
+ * for locks, unlike nanosleep(2). */
+void os_sleep(long ns);
+
 /* 0 or -1 with errno, as the system calls. */
 int os_getrlimit(int resource, struct rlimit *limit);
 int os_sysinfo(struct sysinfo *info);

@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -18,8 +19,8 @@
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-/* What glibc's malloc needs and a program that only computes. */
-static bool sandbox(uint32_t otherwise)
+/* What glibc's malloc needs and a program that only computes; and `also`. */
+static bool sandbox(uint32_t otherwise, uint32_t also)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -38,6 +39,7 @@ static bool sandbox(uint32_t otherwise)
 		ALLOW(SYS_newfstatat),
 		ALLOW(SYS_exit),
 		ALLOW(SYS_exit_group),
+		ALLOW(also),
 		BPF_STMT(BPF_RET | BPF_K, otherwise),
 	};
 	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]),
@@ -80,13 +82,34 @@ static void in_child(void (*f)(void))
 static void sandboxed_work(void)
 {
 	work();
-	if (sandbox(SECCOMP_RET_KILL_PROCESS))
+	if (sandbox(SECCOMP_RET_KILL_PROCESS, SYS_exit))
 		work();
 }
 
 /* A filter that kills for any call that glibc's malloc does not make. */
+/* On every CPU in turn: a program with one thread stops nobody. */
+static void moved_in_sandbox(void)
+{
+	cpu_set_t all, one;
+
+	churn_some(1, 2000);
+	sched_getaffinity(0, sizeof(all), &all);
+	if (!sandbox(SECCOMP_RET_KILL_PROCESS, SYS_sched_setaffinity))
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		CHECK(churn_some((unsigned int)cpu, 2000) == 0);
+		free(malloc(300000));
+	}
+}
+
 static void killed_for_other_calls(void)
 {
+	in_child(moved_in_sandbox);
 	in_child(sandboxed_work);
 	in_child(sandboxed_work); /* a second child has a used heap from the start */
 }
@@ -94,7 +117,7 @@ static void killed_for_other_calls(void)
 static void refused_work(void)
 {
 	work();
-	if (sandbox(SECCOMP_RET_ERRNO | EPERM))
+	if (sandbox(SECCOMP_RET_ERRNO | EPERM, SYS_exit))
 		work();
 	malloc_usable_size(NULL);
 }
