@@ -7,6 +7,7 @@
  */
 #include "allocators/buddy/rows_internal.h"
 #include "tests/buddy/buddy_test.h"
+#include "tests/os/percpu_report.h"
 #include "tests/os/soak.h"
 
 enum { TABLE = 4096 };

@@ -5,6 +5,7 @@
  */
 #include "tests/buddy/buddy_test.h"
 #include "tests/os/cpu_modes.h"
+#include "tests/os/percpu_report.h"
 
 #include <pthread.h>
 

@@ -6,6 +6,7 @@
 #include "spans_test.h"
 
 #include "allocators/os/magazine_internal.h"
+#include "tests/os/percpu_report.h"
 #include <pthread.h>
 #include <sched.h>
 

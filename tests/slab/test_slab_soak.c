@@ -5,6 +5,7 @@
  * time, so that sequences are restarted in the middle. Every object holds its owner's
  * number.
  */
+#include "tests/os/percpu_report.h"
 #include "tests/os/soak.h"
 #include "tests/slab/slab_test.h"
 
