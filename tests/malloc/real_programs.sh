@@ -25,7 +25,8 @@ usage() {
 	                   goes on, and Ctrl-C ends it with what there is
 	  --list           the programs, and what is missing for each
 
-	BUILD names the build folder (build).
+	BUILD names the build folder (build); PYTHON_TESTS, the modules that python_suite
+	runs instead of its list.
 	TEXT
 }
 die() { echo "real_programs.sh: $*" >&2; exit 2; }
@@ -109,7 +110,7 @@ fi
 # cell PROGRAM TAG LIBRARY EXEC: outputs in $work/TAG.{out,err,log}, status in $status.
 cell() {
 	local limit=240
-	[ "$scale" = all ] && limit=5400
+	[ "$scale" = all ] && limit=14400 # python's modules have limits of their own
 	# One folder for all: its path is in some outputs.
 	rm -rf "$work/cell" "$work/$2".*
 	mkdir "$work/cell"
@@ -143,6 +144,17 @@ run_variant() { # PROGRAM VARIANT
 	valgrind) cell "$1" valgrind "$library" "valgrind --tool=none -q --trace-children=yes" ;;
 	esac
 }
+# What consists of parts: how each has ended, plainly and here.
+tell_parts() { # VARIANT
+	awk -v variant="$1" '/^part / {
+		name = $2; $1 = $2 = ""; sub(/^ */, "")
+		if (FILENAME == ARGV[1]) { plainly[name] = $0; next }
+		if (!(name in plainly)) plainly[name] = "not run"
+		if ($0 == plainly[name]) how = ($0 == "status 0") ? "passes" : "the same plainly: " $0
+		else how = "DIFFERS: " $0 ", plainly " plainly[name]
+		printf "# %-28s %-8s %s\n", substr(name, 1, length(name) - 1), variant, how
+	}' "$work/plain.out" "$work/$1.out"
+}
 check() { # PROGRAM
 	local plain_status plain_rss tag
 	cell "$1" plain "" ""
@@ -152,6 +164,7 @@ check() { # PROGRAM
 		[ "$tag" = exec ] && [ ! -x "$build/kmembench" ] && continue
 		run_variant "$1" "$tag"
 		tell "$1" "$tag"
+		tell_parts "$tag"
 		{
 			[ "$status" -eq "$plain_status" ] || echo "status $status, not $plain_status"
 			diff "$work/plain.out" "$work/$tag.out"
