@@ -42,6 +42,9 @@ for name in $(./unusual); do
 	case $name in
 	# A bound on what is touched should the lock take in the whole range.
 	locked_in_memory) all_well "$name" bash -c "ulimit -v 4000000; LD_PRELOAD='$library' ./unusual $name" ;;
+	# No thread of ours, which would make it a program with two.
+	killed_for_other_calls) all_well "$name" env KMEM_MALLOC=background=off \
+		LD_PRELOAD="$library" ./unusual "$name" ;;
 	*) all_well "$name" env LD_PRELOAD="$library" ./unusual "$name" ;;
 	esac
 done

@@ -86,7 +86,6 @@ static void sandboxed_work(void)
 		work();
 }
 
-/* A filter that kills for any call that glibc's malloc does not make. */
 /* On every CPU in turn: a program with one thread stops nobody. */
 static void moved_in_sandbox(void)
 {
@@ -107,6 +106,7 @@ static void moved_in_sandbox(void)
 	}
 }
 
+/* A filter that kills for any call that glibc's malloc does not make. */
 static void killed_for_other_calls(void)
 {
 	in_child(moved_in_sandbox);
