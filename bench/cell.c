@@ -376,6 +376,7 @@ static void wind_up(struct cell *cell)
 	cell->reported = json_object();
 	if (workload->report != NULL)
 		workload->report(&cell->run, add_reported, cell->reported);
+	cell->fill = cell_fill_json(cell);
 	if (workload->teardown != NULL)
 		workload->teardown(&cell->run);
 	cell_memory(&cell->final);

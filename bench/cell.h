@@ -93,6 +93,7 @@ struct cell {
 	struct slabinfo_peak *slabinfo; /* cell_slabinfo.c; NULL: not asked for */
 
 	json_t *reported; /* the workload's own figures, from its report() */
+	json_t *fill;	  /* from its fill(); NULL: none */
 };
 
 /*
@@ -140,7 +141,11 @@ void cell_add_latency(const struct cell *cell, json_t *entry, json_t *kmembench)
 /* Adds resident memory and its course over time (bench/cell_json_memory.c). */
 void cell_add_memory(const struct cell *cell, json_t *entry, json_t *kmembench);
 /* Of libkmem's own nodes; any thread, all work done. */
-void cell_add_numa(json_t *entry, json_t *kmembench);
+void cell_add_numa(const struct cell *cell, json_t *entry, json_t *kmembench);
+/* How the workload filled a node; NULL: it did not. Before its teardown(). */
+json_t *cell_fill_json(const struct cell *cell);
+/* Percentiles of a stretch, ns (bench/cell_json_memory.c); NULL: it has no sample. */
+json_t *cell_segment_latency(const struct histogram *h, double ns_per_tick);
 
 /* Quanta of each thread that fit memory_time_s, judged by the throughput pass. Weak, as
  * the pass. */

@@ -132,7 +132,7 @@ json_t *cell_entry(const struct cell *cell)
 	cell_add_memory(cell, entry, kmembench);
 	add_counters(cell, entry, kmembench);
 	json_object_update(entry, cell->reported);
-	cell_add_numa(entry, kmembench);
+	cell_add_numa(cell, entry, kmembench);
 	json_set(entry, "kmembench", kmembench);
 	return entry;
 }

@@ -130,13 +130,12 @@ static void add_timeline(const struct cell *cell, json_t *kmembench)
 	json_set(kmembench, "timeline", timeline);
 }
 
-static void add_segment_latency(json_t *object, const char *name,
-				const struct histogram *h, double ns_per_tick)
+json_t *cell_segment_latency(const struct histogram *h, double ns_per_tick)
 {
 	json_t *latency;
 
 	if (h->count == 0)
-		return;
+		return NULL;
 	latency = json_object();
 	json_set_integer(latency, "count", h->count);
 	json_set_real(latency, "p50", histogram_quantile(h, 0.5) * ns_per_tick);
@@ -144,7 +143,16 @@ static void add_segment_latency(json_t *object, const char *name,
 	if (h->count >= P99_9_SAMPLES_MIN)
 		json_set_real(latency, "p99_9",
 			      histogram_quantile(h, 0.999) * ns_per_tick);
-	json_set(object, name, latency);
+	return latency;
+}
+
+static void add_segment_latency(json_t *object, const char *name,
+				const struct histogram *h, double ns_per_tick)
+{
+	json_t *latency = cell_segment_latency(h, ns_per_tick);
+
+	if (latency != NULL)
+		json_set(object, name, latency);
 }
 
 static void add_age(const struct cell *cell, json_t *kmembench)

@@ -16,6 +16,7 @@
 
 #include "bench/cell.h"
 #include "bench/json_set.h"
+#include "workloads/numa_fill.h"
 
 static void add_ratio(json_t *object, const char *prefix, const char *name, uint64_t part,
 		      uint64_t rest)
@@ -57,7 +58,55 @@ static void add_verified(json_t *numa)
 	json_set_integer(numa, "frames_misplaced", placement.misplaced);
 }
 
-void cell_add_numa(json_t *entry, json_t *kmembench)
+/* --- a node that is filled step by step: workload_ops.fill --- */
+
+static json_t *step_json(const struct workload_fill *fill, const struct fill_step *step,
+			 double ns_per_tick)
+{
+	json_t *object = json_object();
+	json_t *served = json_array();
+	json_t *alloc = cell_segment_latency(&step->alloc, ns_per_tick);
+
+	for (unsigned int nid = 0; nid < fill->nr_nodes; nid++)
+		json_array_append_new(served,
+				      json_integer((json_int_t)step->served[nid]));
+	json_set(object, "served", served);
+	if (step->unknown != 0)
+		json_set_integer(object, "unknown", step->unknown);
+	if (alloc != NULL)
+		json_set(object, "alloc", alloc);
+	return object;
+}
+
+json_t *cell_fill_json(const struct cell *cell)
+{
+	const struct workload_ops *workload = cell->run.workload;
+	const struct workload_fill *fill;
+	double ns_per_tick = cell->clock.ns_per_tick;
+	json_t *object, *order, *steps;
+
+	fill = workload->fill != NULL ? workload->fill(&cell->run) : NULL;
+	if (fill == NULL)
+		return NULL;
+	object = json_object();
+	order = json_array();
+	steps = json_array();
+	json_set_integer(object, "preferred", fill->preferred);
+	json_set_integer(object, "nodes", fill->nr_nodes);
+	json_set_integer(object, "node_bytes", fill->node_bytes);
+	json_set_integer(object, "step_bytes", fill->step_bytes);
+	for (unsigned int i = 0; i < fill->nr_order; i++)
+		json_array_append_new(order, json_integer(fill->order[i]));
+	json_set(object, "order", order);
+	for (unsigned int i = 0; i < fill->nr_steps && fill->step[i].alloc.count > 0; i++)
+		json_array_append_new(steps,
+				      step_json(fill, &fill->step[i], ns_per_tick));
+	json_set(object, "steps", steps);
+	json_set(object, "returned", step_json(fill, fill->returned, ns_per_tick));
+	return object;
+}
+
+void cell_add_numa(const struct cell *cell, json_t *entry, json_t *kmembench)
 {
 	json_t *numa = json_object();
 	int nodes = phys_nr_nodes();
@@ -75,5 +124,7 @@ void cell_add_numa(json_t *entry, json_t *kmembench)
 			add_node(numa, nid);
 		add_verified(numa);
 	}
+	if (cell->fill != NULL)
+		json_set(kmembench, "fill", cell->fill);
 	json_set(kmembench, "numa", numa);
 }

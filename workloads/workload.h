@@ -37,6 +37,7 @@ enum touch_rule { TOUCH_DEFAULT, TOUCH_NONE, TOUCH_ENDS, TOUCH_PAGES, TOUCH_FULL
 extern const char *const touch_rule_names[];
 
 struct workload_ops;
+struct workload_fill;
 struct probe;
 
 /* One cell's run. Written by the runner before setup(). */
@@ -146,6 +147,10 @@ struct workload_ops {
 	 * teardown(): they become counters of the entry ("threads_started",
 	 * "robson_bound_bytes"). Names are lower case and end in their unit. */
 	void (*report)(struct workload_run *run, workload_report_fn fn, void *arg);
+	/* May be NULL. How the latency pass filled a node (workloads/numa_fill.h), called
+	 * with report(); the workload's until teardown(). NULL: there was no such pass.
+	 */
+	const struct workload_fill *(*fill)(const struct workload_run *run);
 	void (*teardown)(struct workload_run *run); /* may be NULL */
 };
 

@@ -97,15 +97,21 @@ static KMEM_ALWAYS_INLINE uint64_t probe_begin(struct probe *p)
 	return tsc_begin();
 }
 
-/* It has ended. op is known at compile time. */
-static KMEM_ALWAYS_INLINE void probe_end(struct probe *p, enum probe_op op, uint64_t t0)
+/* A sample from t0 to t1. op is known at compile time. */
+static KMEM_ALWAYS_INLINE void probe_add(struct probe *p, enum probe_op op, uint64_t t0,
+					 uint64_t t1)
 {
-	uint64_t t1 = tsc_end();
 	uint64_t ticks = probe_ticks(p, t0, t1);
 
 	histogram_add(op == PROBE_ALLOC ? &p->alloc : &p->free, ticks);
 	if (p->tail != NULL)
 		tail_after(p->tail, op, t0, t1, ticks);
+}
+
+/* It has ended. */
+static KMEM_ALWAYS_INLINE void probe_end(struct probe *p, enum probe_op op, uint64_t t0)
+{
+	probe_add(p, op, t0, tsc_end());
 }
 
 static KMEM_ALWAYS_INLINE void probe_live(struct probe *p, int64_t bytes)
