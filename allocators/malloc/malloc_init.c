@@ -110,6 +110,8 @@ static uint64_t default_memory(void)
 
 /* --- start --- */
 
+const char *malloc_topology = PHYS_TOPOLOGY_FLAT;
+
 /* Physical memory of so many bytes, pages and slabs; all or nothing. */
 static int start_memory(uint64_t bytes, const struct buddy_config *pages,
 			const struct slab_config *slab)
@@ -117,7 +119,7 @@ static int start_memory(uint64_t bytes, const struct buddy_config *pages,
 	struct phys_config config = {
 		.backing = PHYS_PRIVATE,
 		.memory_bytes = bytes,
-		.topology = PHYS_TOPOLOGY_FLAT,
+		.topology = malloc_topology,
 	};
 	int err = phys_init(&config);
 

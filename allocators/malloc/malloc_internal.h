@@ -32,6 +32,9 @@ enum malloc_start malloc_start(void);
 bool malloc_is_up(void);
 /* What the running instance was started with. */
 extern struct malloc_config malloc_config;
+/* Nodes, as phys_config.topology; one, unless the adapter has set another before
+ * kmem_malloc_init(): a string is no option of a malloc, which would have to copy it. */
+extern const char *malloc_topology;
 
 /* --- bootstrap.c: blocks for whoever allocates while we start --- */
 void *bootstrap_alloc(size_t size, size_t align);

@@ -1,15 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The allocator `kmem`: the whole stack as malloc behind the common hooks, as
- * libkmem-malloc.so has it under a program. One node, private frames.
+ * libkmem-malloc.so has it under a program: private frames, and one node unless the
+ * option topology, which that library has not, says otherwise.
  */
 #include "allocators/malloc/malloc_fast.h"
 #include "allocators/vmalloc/layers_ops.h"
 
+struct ops_config {
+	struct kmem_malloc_config kmem;
+	const char *topology;
+};
+
+static const struct kmem_option topology_options[] = {
+	{.name = "topology",
+	 .type = KMEM_OPT_STRING,
+	 .offset = offsetof(struct ops_config, topology),
+	 .initial = "flat",
+	 .help = "nodes of blocks up to 128 KiB: flat: one; empty: this machine's; an hwloc "
+		 "description (numa:4 core:2 pu:1), or an hwloc XML file"},
+	KMEM_OPTION_END,
+};
+
+#define OF_KMEM(member_) \
+	offsetof(struct ops_config, kmem) + offsetof(struct kmem_malloc_config, member_)
 static const struct kmem_option_group groups[] = {
-	{kmem_malloc_options, offsetof(struct kmem_malloc_config, malloc)},
-	{buddy_options, offsetof(struct kmem_malloc_config, buddy)},
-	{slab_options, offsetof(struct kmem_malloc_config, slab)},
+	{kmem_malloc_options, OF_KMEM(malloc)},
+	{topology_options, 0},
+	{buddy_options, OF_KMEM(buddy)},
+	{slab_options, OF_KMEM(slab)},
 	{NULL, 0},
 };
 
@@ -19,8 +38,11 @@ static struct allocator instance;
 static struct allocator *ops_create(const struct allocator_ops *ops, const void *config,
 				    const struct allocator_env *env)
 {
+	const struct ops_config *c = config;
+
 	(void)env;
-	if (kmem_malloc_init(config) != 0)
+	malloc_topology = c->topology;
+	if (kmem_malloc_init(&c->kmem) != 0)
 		return NULL;
 	instance.ops = ops;
 	return &instance;
@@ -105,7 +127,7 @@ static const struct allocator_ops kmem_allocator = {
 	.caps = CAP_OBJECT | CAP_ALIGN | CAP_USABLE_SIZE | CAP_STATS | CAP_TRIM |
 		CAP_MIXED_SIZE | CAP_DISTINCT | CAP_REMOTE_FREE,
 	.options = groups,
-	.config_size = sizeof(struct kmem_malloc_config),
+	.config_size = sizeof(struct ops_config),
 	.create = ops_create,
 	.destroy = ops_destroy,
 	.alloc = ops_alloc,
