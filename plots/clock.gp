@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Panels of lines against the bytes allocated so far, for age.gp and frag-time.gp, which
-# set FOLDER, and may set X_LABEL and PERCENT_MAX.
+# set FOLDER, and may set X_LABEL and PERCENT_MAX; and for numa-fallback.gp, which sets
+# X_PERCENT: in place of bytes x is per cent, and 100 is marked.
 # Index 1: panel, series, bytes, middle, low, high; an empty line between lines. 2: panel,
 # unit (0 per cent, 1 ratio, 2 count, 3 ns), title. 3: the clock's step, ns; what it does
 # not tell apart is at half of it.
@@ -35,7 +36,13 @@ set multiplot
 set xrange [0:X_MAX]
 X_STEP = byte_step(X_MAX / 1.3)
 set xtics ()
-do for [t = 0:8] { if (X_STEP * t <= X_MAX) { set xtics add (bytes(X_STEP * t) X_STEP * t) } }
+if (exists("X_PERCENT")) {
+    X_STEP = X_MAX > 250 ? 100.0 * ceil(X_MAX / 500.0) : X_MAX > 120 ? 50 : X_MAX > 60 ? 25 : 10
+    do for [t = 0:9] { if (X_STEP * t <= X_MAX) { set xtics add (sprintf("%.0f %%%%", X_STEP * t) X_STEP * t) } }
+    if (X_MAX > 100) { set arrow 1 from 100, graph 0 to 100, graph 1 nohead back lc rgb "#999999" dashtype 2 }
+} else {
+    do for [t = 0:8] { if (X_STEP * t <= X_MAX) { set xtics add (bytes(X_STEP * t) X_STEP * t) } }
+}
 set style fill transparent solid 0.15 noborder
 do for [p = 1:PANELS] {
     set lmargin at screen panel_left(p); set rmargin at screen panel_right(p)

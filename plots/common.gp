@@ -37,10 +37,12 @@ array S_WIDTH[100]
 array S_SIZE[100]
 SERIES = 0
 NAME_CHARS = 0
+# A variant with many options: how it begins and how it ends tells it from the others.
+short_name(n) = strlen(n) <= 44 ? n : substr(n, 1, 14)."…".substr(n, strlen(n) - 28, strlen(n))
 stats DATA index 0 using (SERIES = SERIES + 1, \
-    S_NAME[SERIES] = strcol(1), S_COLOUR[SERIES] = $2, S_POINT[SERIES] = $3, \
+    S_NAME[SERIES] = short_name(strcol(1)), S_COLOUR[SERIES] = $2, S_POINT[SERIES] = $3, \
     S_DASH[SERIES] = $4, S_WIDTH[SERIES] = $5, S_SIZE[SERIES] = $6 * POINT_SCALE, \
-    NAME_CHARS = (strlen(strcol(1)) > NAME_CHARS ? strlen(strcol(1)) : NAME_CHARS), 1) nooutput
+    NAME_CHARS = (strlen(S_NAME[SERIES]) > NAME_CHARS ? strlen(S_NAME[SERIES]) : NAME_CHARS), 1) nooutput
 do for [i = 1:SERIES] {
     set linetype (100 + i) lc rgb S_COLOUR[i] pt S_POINT[i] dashtype S_DASH[i] lw S_WIDTH[i] ps S_SIZE[i]
 }
