@@ -29,6 +29,8 @@ static const char help[] =
 	"  frag, frag-index      free memory of page allocators: how much of it is whole;\n"
 	"    and frag-time       by order; as it ages\n"
 	"  reclaim, reclaim-time who takes pages back; free pages between the watermarks\n"
+	"  numa-fallback         which node serves while one runs out of memory, and latency\n"
+	"  numa-pass             where memory goes that is freed on another node\n"
 	"  colour                misses and time with and without cache colouring\n"
 	"  ablation              variants of an allocator against the plain one\n"
 	"\n"

@@ -152,6 +152,44 @@ static const struct metric metrics[] = {
 	 "local_node / (local_node + other_node): share of the pages that lie on the node "
 	 "that the requesting thread ran on"},
 
+	LATENCY("preferred", "p50",
+		"numa-fallback: median time of a request that the node served which it was "
+		"meant for"),
+	LATENCY("preferred", "p99", "99 of 100 of these took at most this long"),
+	LATENCY("preferred", "p99_9", "999 of 1,000 of these took at most this long"),
+	LATENCY("fallback", "p50",
+		"numa-fallback: median time of a request that another node served"),
+	LATENCY("fallback", "p99", "99 of 100 of these took at most this long"),
+	LATENCY("fallback", "p99_9", "999 of 1,000 of these took at most this long"),
+	{"fallback_first_ns", "ns", METRIC_LOWER,
+	 "numa-fallback: time of the request with which it begins, mean over fills"},
+	{"fallback_blocks_ratio", "blocks/block", METRIC_NEITHER,
+	 "numa-fallback: share of a fill's blocks that lie on another node than they were "
+	 "asked for: as far as it was filled, the workload's own"},
+	{"fallback_from_ratio", "B/B", METRIC_HIGHER,
+	 "numa-fallback: part of the preferred node's memory that had been served when the "
+	 "first block lay elsewhere"},
+	{"failed_from_ratio", "B/B", METRIC_HIGHER,
+	 "numa-fallback: memory served when a request failed, as a part of the preferred "
+	 "node's; with four equal nodes 4 would be all of it"},
+	{"returned_ratio", "blocks/block", METRIC_HIGHER,
+	 "numa-fallback: of the requests after half of the preferred node was freed, the "
+	 "share that it served"},
+	{"producer_local_ratio", "blocks/block", METRIC_HIGHER,
+	 "numa-pass: share of the producers' blocks that lie on the producers' node"},
+	{"consumer_local_ratio", "blocks/block", METRIC_HIGHER,
+	 "numa-pass: share of the consumers' own blocks that lie on their node: what they "
+	 "freed for others must not be among them"},
+	{"home_ratio", "blocks/block", METRIC_HIGHER,
+	 "numa-pass: share of the producers' blocks that had been theirs before: memory freed "
+	 "on another node that has gone home"},
+	LATENCY("touch", "p50",
+		"numa-pass: median time of the consumer's touch of a block by the touch rule"),
+	LATENCY("touch", "p99", "99 of 100 touches took at most this long"),
+	LATENCY("own", "p50",
+		"numa-pass: median time of a consumer's allocation for itself"),
+	LATENCY("own", "p99", "99 of 100 of these took at most this long"),
+
 	{"page_faults", "1", METRIC_LOWER,
 	 "page faults of all threads in the timed region, a total: divide by iterations"},
 	{"context_switches", "1", METRIC_LOWER,

@@ -31,6 +31,12 @@ static const struct {
 	{"alloc_stalls", "stalls", UNIT_COUNT},
 	{"fallback_in", "fallback in", UNIT_SHARE},
 	{"locality", "locality", UNIT_SHARE},
+	{"fallback_from_ratio", "falls back at", UNIT_SHARE},
+	{"failed_from_ratio", "fails at", UNIT_RATIO},
+	{"returned_ratio", "returned", UNIT_SHARE},
+	{"producer_local_ratio", "producers' local", UNIT_SHARE},
+	{"consumer_local_ratio", "consumers' local", UNIT_SHARE},
+	{"home_ratio", "gone home", UNIT_SHARE},
 	{"cache_colours", "colours", UNIT_COUNT},
 	{"modelled_l1_misses_per_touch", "L1 misses a touch, modelled", UNIT_RATIO},
 };
@@ -103,7 +109,8 @@ void report_memory(FILE *out, const struct dataset *d)
 	      "free. Free in 2 MiB blocks, unusable: shares of a page allocator's free memory "
 	      "(the unusable free space index). Pages and stalls: of all passes. Fallback in, "
 	      "locality: shares of pages served by a node that was not preferred, and by the "
-	      "requesting thread's own.</p>\n<div class=\"scroll\"><table><thead><tr><th>allocator</th>",
+	      "requesting thread's own. Falls back, fails at: parts of the preferred node's memory. "
+	      "Returned, local, gone home: shares of blocks (numa-fallback, numa-pass).</p>\n<div class=\"scroll\"><table><thead><tr><th>allocator</th>",
 	      out);
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(columns); i++) {
 		if (shown[i])
