@@ -3,7 +3,9 @@
  * The slow path of allocation: refill, fallback, watermarks, reclaim.
  *
  * The passes of Linux 2.4's and 2.6's __alloc_pages(), each over the whole zonelist:
- *   1. zones that keep more than their low mark free;
+ *   1. zones that keep more than their low mark free; with __GFP_THISNODE,
+ *      __GFP_NORETRY and __GFP_NOWARN (2.6.28's GFP_THISNODE) no more than that: who asks
+ *      so, as slab does, has other nodes to try before this one is worth reclaiming from;
  *   2. the background reclaimer of the zones that are below is woken;
  *   3. the same against min: half of it for __GFP_HIGH (2.6), a quarter for requests
  *      that cannot wait (2.4);
@@ -35,6 +37,9 @@ struct request {
 	int nid;	   /* preferred node */
 	const struct zonelist *zonelist;
 };
+
+/* A look at one node, no effort. */
+#define GFP_LOOK (__GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN)
 
 enum mark { MARK_LOW, MARK_MIN, MARK_NONE };
 
@@ -225,7 +230,7 @@ static struct page *find_block(const struct request *rq)
 	bool memalloc = (rq->gfp & __GFP_MEMALLOC) != 0;
 	struct page *page = try_zonelist(rq, MARK_LOW);
 
-	if (KMEM_LIKELY(page != NULL))
+	if (KMEM_LIKELY(page != NULL) || ((rq->gfp & GFP_LOOK) == GFP_LOOK && !memalloc))
 		return page;
 	wake_reclaimers(rq);
 	page = try_zonelist(rq, MARK_MIN);

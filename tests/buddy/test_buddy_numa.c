@@ -281,6 +281,29 @@ static void test_low_mark_wakes_the_reclaimer(void **state)
 
 /* --- retries --- */
 
+/* With these three flags a node is only looked at: nothing is woken or reclaimed, and
+ * the reserve stays. */
+static void test_a_look_at_a_node_reclaims_nothing(void **state)
+{
+	const gfp_t look = GFP_KERNEL | __GFP_THISNODE | __GFP_NORETRY | __GFP_NOWARN;
+	size_t n;
+
+	(void)state;
+	mm_up(FOUR_NODES ",pcp=off,dma=0,highmem=0,min_free=4M");
+	n = exhaust(1, look);
+	/* Down to the low mark of 320 pages, and the page that is not given. */
+	assert_int_equal(n, 4096 - 320 - 1);
+	assert_int_equal(all_stats().kswapd_wakes, 0);
+	assert_int_equal(all_stats().alloc_stalls, 0);
+	/* Without the last of them it is a request as any other. */
+	got[n] = alloc_pages_node(1, look & ~__GFP_NORETRY, 0);
+	assert_non_null(got[n]);
+	assert_int_equal(page_to_nid(got[n++]), 1);
+	assert_int_equal(all_stats().kswapd_wakes, 1);
+	free_got(n);
+	mm_down();
+}
+
 static size_t held;
 static unsigned int reclaims, progress_left;
 
@@ -358,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_watermarks_by_rule),
 		cmocka_unit_test(test_each_request_stops_at_its_mark),
 		cmocka_unit_test(test_low_mark_wakes_the_reclaimer),
+		cmocka_unit_test(test_a_look_at_a_node_reclaims_nothing),
 		cmocka_unit_test(test_retry_flags),
 	};
 
