@@ -17,6 +17,7 @@
 #include "bench/cell.h"
 #include "bench/json_set.h"
 #include "workloads/numa_fill.h"
+#include "workloads/numa_nodes.h"
 
 static void add_ratio(json_t *object, const char *prefix, const char *name, uint64_t part,
 		      uint64_t rest)
@@ -113,7 +114,8 @@ void cell_add_numa(const struct cell *cell, json_t *entry, json_t *kmembench)
 	struct buddy_stats all;
 
 	json_set(numa, "simulated", json_boolean(phys_is_simulated()));
-	json_set(numa, "nodes", json_integer(nodes > 0 ? nodes : 1));
+	json_set_integer(numa, "nodes",
+			 nodes > 0 ? (unsigned int)nodes : numa_nodes_of_system());
 	if (nodes > 1) {
 		buddy_stats(NUMA_NO_NODE, MAX_NR_ZONES, &all);
 		for (int item = 0; item < NR_NUMA_STAT_ITEMS; item++)

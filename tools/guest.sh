@@ -4,7 +4,8 @@
 #   tools/guest.sh BUILD [VMLINUZ]     BUILD: the folder with libkmem.a
 #
 # Needs qemu-system-x86_64, busybox (static), cpio and a kernel image with NUMA, such as
-# Debian's (package linux-image-amd64; `dpkg -x` is enough). What is missing is named, and
+# Debian's (package linux-image-amd64; `dpkg -x` is enough). With BUILD/kmembench the NUMA
+# workloads run there, too, on nodes that are the machine's for every allocator. What is missing is named, and
 # the script ends with 77: skipped. Timing means nothing here; placement, order of fallback
 # and counts are exact.
 set -eu
@@ -26,8 +27,11 @@ mkdir -p "$root"/{bin,proc,sys,dev,lib,lib64}
 ${CC:-gcc} -O2 -D_GNU_SOURCE -Iallocators/include -o "$root/bin/numa_guest" tests/guest/numa_guest.c \
 	"$build/libkmem.a" $(pkg-config --libs hwloc numa) -pthread
 cp "$(command -v busybox)" "$root/bin/busybox"
+[ ! -x "$build/kmembench" ] || cp "$build/kmembench" "$root/bin/kmembench"
 # The program's libraries under their own paths, the dynamic linker among them.
-ldd "$root/bin/numa_guest" | grep -oE '/[^ )]+' | while read -r library; do
+for program in "$root"/bin/numa_guest "$root"/bin/kmembench; do
+	[ ! -x "$program" ] || ldd "$program"
+done | grep -oE '/[^ )]+' | while read -r library; do
 	mkdir -p "$root$(dirname "$library")"
 	cp -L "$library" "$root$library"
 done
@@ -35,8 +39,23 @@ cat > "$root/init" <<'EOF'
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t tmpfs tmp /tmp
 /bin/numa_guest
 echo "guest: exit $?"
+cd /tmp
+run() { # workload, then options: what is said of nodes comes from the results
+	workload=$1; shift
+	/bin/kmembench run -a "buddy:$own,slab:$own,glibc,mmap" -w "$workload" "$@" -o r.json \
+		--reps 1 --time 0.01 --latency-time 0.01 --memory-time 0 -q || echo "RUN FAILED $workload"
+	/bin/busybox grep -E '^ *"(name|nodes|.*_ratio|frames_.*|simulated)": [^{]*$' r.json
+}
+own=memory=128M,dma=0,highmem=0,backing=private,kswapd=off
+if [ -x /bin/kmembench ]; then
+	run numa-fallback -p policy=preferred -p node_bytes=160M -p fill_percent=150 -p steps=32 -s 64K
+	run numa-pass -s 4K
+	echo "RUN END"
+fi
 /bin/busybox poweroff -f
 EOF
 chmod +x "$root/init"
@@ -55,3 +74,4 @@ timeout "$timeout_s" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 4 
 	-nographic -no-reboot "${memory[@]}" "${nodes[@]}" -kernel "$kernel" -initrd "$work/initrd" \
 	-append "console=ttyS0 quiet panic=-1 tsc=reliable" < /dev/null | tr -d '\r' | tee "$work/log"
 grep -q 'GUEST PASSED' "$work/log"
+[ ! -x "$build/kmembench" ] || { grep -q 'RUN END' "$work/log" && ! grep -q 'RUN FAILED' "$work/log"; }

@@ -62,9 +62,8 @@ static const struct kmem_option fallback_options[] = {
 		.type = KMEM_OPT_SIZE,
 		.offset = offsetof(struct fallback_params, node_bytes),
 		.initial = "0",
-		.help = "what counts as the preferred node's memory; 0: what the allocator "
-			"tells; needed where memory is the system's, whose free memory is "
-			"filled",
+		.help = "of the system's nodes, what counts as the preferred one's memory, and "
+			"is filled; 0: not given. Nodes of libkmem's have a size",
 		.max = (uint64_t)1 << 44,
 	},
 	KMEM_OPTION_END,
@@ -207,9 +206,9 @@ static int fallback_plan(struct fallback *f, const struct workload_run *run)
 			"workload 'numa-fallback' has policy=default, and no CPU that it may "
 			"use is on node %u: give another node, or policy=preferred",
 			f->fill.preferred);
-	f->fill.node_bytes = params->node_bytes != 0
-				     ? params->node_bytes
-				     : numa_nodes_bytes(&f->nodes, f->fill.preferred);
+	f->fill.node_bytes = f->nodes.ours
+				     ? numa_nodes_bytes(&f->nodes, f->fill.preferred)
+				     : params->node_bytes;
 	return plan_fill(f, run);
 }
 

@@ -41,6 +41,14 @@ static void find_system_nodes(struct numa_nodes *n)
 	}
 }
 
+unsigned int numa_nodes_of_system(void)
+{
+	struct numa_nodes n;
+
+	find_system_nodes(&n);
+	return n.nr > 0 ? n.nr : 1;
+}
+
 static int refuse_one_node(const struct numa_nodes *n, const struct workload_run *run)
 {
 	const char *workload = run->workload->name, *name = run->allocator->ops->name;

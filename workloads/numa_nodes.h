@@ -26,6 +26,9 @@ struct numa_nodes {
 int numa_nodes_open(struct numa_nodes *n, const struct workload_run *run,
 		    uint64_t preferred);
 
+/* How many nodes of the system have memory, at least 1. */
+unsigned int numa_nodes_of_system(void);
+
 /* Bytes of a node that a request for an address can have: not HIGHMEM's. Of the system's,
  * those free now. */
 uint64_t numa_nodes_bytes(const struct numa_nodes *n, unsigned int nid);
