@@ -41,10 +41,14 @@ static void add_ratios(json_t *object, const char *prefix, const struct buddy_st
 static void add_node(json_t *numa, int nid)
 {
 	struct buddy_stats s;
-	char prefix[16];
+	char prefix[16], key[48];
 
 	snprintf(prefix, sizeof(prefix), "node%d_", nid);
 	buddy_stats(nid, MAX_NR_ZONES, &s);
+	for (int item = 0; item < NR_NUMA_STAT_ITEMS; item++) {
+		snprintf(key, sizeof(key), "%s%s", prefix, numa_stat_name(item));
+		json_set_integer(numa, key, s.numa[item]);
+	}
 	add_ratios(numa, prefix, &s);
 }
 

@@ -54,6 +54,10 @@ def test_fallback(tmp):
         check(numa["simulated"] and numa["numa_miss"] == numa["numa_foreign"] > 0 and
               numa["node0_fallback_in"] == 0 and numa["node3_fallback_in"] == 1,
               f"{name}: counters", numa)
+        for item in ("numa_hit", "numa_miss", "numa_foreign", "interleave_hit", "local_node",
+                     "other_node"):
+            check(numa[item] == sum(numa[f"node{n}_{item}"] for n in range(4)),
+                  f"{name}: {item} node by node", numa)
         columns = entry["kmembench"]["timeline"]["columns"]
         check(columns[-4:] == ["preferred_free_pages", "other_free_pages", "fallback_in_ratio",
                                "locality_ratio"], f"{name}: over time", columns)
