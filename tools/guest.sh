@@ -23,7 +23,7 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-mkdir -p "$root"/{bin,proc,sys,dev,lib,lib64}
+mkdir -p "$root"/{bin,proc,sys,dev,tmp,lib,lib64}
 ${CC:-gcc} -O2 -D_GNU_SOURCE -Iallocators/include -o "$root/bin/numa_guest" tests/guest/numa_guest.c \
 	"$build/libkmem.a" $(pkg-config --libs hwloc numa) -pthread
 cp "$(command -v busybox)" "$root/bin/busybox"
@@ -44,16 +44,16 @@ cat > "$root/init" <<'EOF'
 /bin/numa_guest
 echo "guest: exit $?"
 cd /tmp
-run() { # workload, then options: what is said of nodes comes from the results
-	workload=$1; shift
-	/bin/kmembench run -a "buddy:$own,slab:$own,glibc,mmap" -w "$workload" "$@" -o r.json \
-		--reps 1 --time 0.01 --latency-time 0.01 --memory-time 0 -q || echo "RUN FAILED $workload"
-	/bin/busybox grep -E '^ *"(name|nodes|.*_ratio|frames_.*|simulated)": [^{]*$' r.json
+run() { # allocators, workload, options; and what the results say of nodes
+	allocators=$1 workload=$2; shift 2
+	/bin/kmembench run -a "$allocators" -w "$workload" "$@" -o r.json --reps 1 --time 0.01 \
+		--latency-time 0.01 --memory-time 0 -q > /dev/null || echo "RUN FAILED $workload"
+	/bin/busybox grep -oE '"(run_name|[a-z_]*_ratio|frames_[a-z]*|simulated|order)": *(\[[^]]*\]|[^,}]*)' r.json
 }
 own=memory=128M,dma=0,highmem=0,backing=private,kswapd=off
 if [ -x /bin/kmembench ]; then
-	run numa-fallback -p policy=preferred -p node_bytes=160M -p fill_percent=150 -p steps=32 -s 64K
-	run numa-pass -s 4K
+	run "buddy:$own,slab:$own,glibc,mmap" numa-fallback -p policy=preferred -p node_bytes=160M -p fill_percent=150 -p steps=32 -s 64K
+	run "buddy:$own,slab:$own,glibc" numa-pass -s 4K
 	echo "RUN END"
 fi
 /bin/busybox poweroff -f

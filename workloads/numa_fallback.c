@@ -87,33 +87,40 @@ static void note_order(struct workload_fill *fill, int node)
 	fill->order[fill->nr_order++] = (unsigned int)node;
 }
 
-/* Blocks from .. from + n of a step, or of what is returned. Returns how many lie where
- * they were asked for; *first: the first that does not, or n. */
-static uint32_t note_blocks(struct worker *w, struct fill_step *step, uint32_t from,
-			    uint32_t n, uint32_t *first)
+/* Of some blocks: those of which it is known where they lie, and those that lie where
+ * they were asked for. */
+struct lying {
+	uint32_t known, home;
+	uint32_t first; /* that lies elsewhere; or how many blocks there are */
+};
+
+/* Blocks from .. from + n of a step, or of what is returned. */
+static struct lying note_blocks(struct worker *w, struct fill_step *step, uint32_t from,
+				uint32_t n)
 {
 	struct fallback *f = w->state;
-	uint32_t home = 0;
+	struct lying lying = {.first = n};
 
-	*first = n;
 	numa_nodes_of(&f->nodes, f->block + from, n, f->lies);
 	for (uint32_t i = 0; i < n; i++) {
-		bool at_home = f->lies[i] == f->asked[i];
+		bool home = f->lies[i] == f->asked[i];
 
-		if (f->lies[i] >= 0)
-			step->served[f->lies[i]]++;
-		else
-			step->unknown++;
-		if (f->lies[i] >= 0 && f->figures.fills == 0)
-			note_order(&f->fill, f->lies[i]);
 		histogram_add(&step->alloc, probe_ticks(w->probe, 0, f->ticks[i]));
-		worker_series(w->probe, at_home ? SERIES_PREFERRED : SERIES_FALLBACK, 0,
+		if (f->lies[i] < 0) {
+			step->unknown++;
+			continue;
+		}
+		step->served[f->lies[i]]++;
+		if (f->figures.fills == 0)
+			note_order(&f->fill, f->lies[i]);
+		worker_series(w->probe, home ? SERIES_PREFERRED : SERIES_FALLBACK, 0,
 			      f->ticks[i]);
-		home += at_home;
-		if (!at_home && *first == n)
-			*first = i;
+		lying.known++;
+		lying.home += home;
+		if (!home && lying.first == n)
+			lying.first = i;
 	}
-	return home;
+	return lying;
 }
 
 static KMEM_NOINLINE void note_step(struct worker *w, unsigned int number, uint32_t from,
@@ -121,25 +128,26 @@ static KMEM_NOINLINE void note_step(struct worker *w, unsigned int number, uint3
 {
 	struct fallback *f = w->state;
 	struct fallback_figures *figures = &f->figures;
-	uint32_t first;
+	struct lying lying;
 
 	if (!recording(w))
 		return;
-	figures->elsewhere += n - note_blocks(w, &f->fill.step[number], from, n, &first);
-	figures->blocks += n;
-	if (*fell_back || first == n)
+	lying = note_blocks(w, &f->fill.step[number], from, n);
+	figures->elsewhere += lying.known - lying.home;
+	figures->blocks += lying.known;
+	if (*fell_back || lying.first == n)
 		return;
 	*fell_back = true;
 	figures->fell_back++;
-	figures->fell_back_at += level(w, f, from + first);
-	figures->first_ticks += (double)probe_ticks(w->probe, 0, f->ticks[first]);
+	figures->fell_back_at += level(w, f, from + lying.first);
+	figures->first_ticks += (double)probe_ticks(w->probe, 0, f->ticks[lying.first]);
 }
 
 static KMEM_NOINLINE void note_end(struct worker *w, uint32_t n, uint32_t returned,
 				   bool failed)
 {
 	struct fallback *f = w->state;
-	uint32_t first;
+	struct lying lying;
 
 	if (!recording(w))
 		return;
@@ -147,8 +155,9 @@ static KMEM_NOINLINE void note_end(struct worker *w, uint32_t n, uint32_t return
 		f->figures.failed++;
 		f->figures.failed_at += level(w, f, n);
 	}
-	f->figures.returned_home += note_blocks(w, f->fill.returned, 0, returned, &first);
-	f->figures.returned += returned;
+	lying = note_blocks(w, f->fill.returned, 0, returned);
+	f->figures.returned_home += lying.home;
+	f->figures.returned += lying.known;
 	f->figures.fills++;
 }
 
@@ -261,9 +270,11 @@ static void fallback_report(struct workload_run *run, workload_report_fn fn, voi
 	const struct fallback *f = run->shared;
 	const struct fallback_figures *g = &f->figures;
 
-	if (!g->recorded || g->blocks == 0)
+	if (!g->recorded)
 		return;
-	fn("fallback_blocks_ratio", (double)g->elsewhere / (double)g->blocks, arg);
+	if (g->blocks != 0)
+		fn("fallback_blocks_ratio", (double)g->elsewhere / (double)g->blocks,
+		   arg);
 	if (g->fell_back != 0) {
 		fn("fallback_from_ratio", g->fell_back_at / (double)g->fell_back, arg);
 		fn("fallback_first_ns",

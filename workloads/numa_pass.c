@@ -20,8 +20,7 @@
  *   home_ratio            of the producers' blocks, those that a consumer had freed: the
  *                         memory has gone home. What does not is fresh memory each time.
  *
- * One operation is one block passed, as in xmalloc, which has the same shape without
- * nodes; the consumers' own blocks are in its time.
+ * One operation is one block passed; the consumers' own blocks are in its time.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -91,7 +90,7 @@ static const struct kmem_option_group pass_groups[] = {{pass_options, 0}, {NULL,
 
 /* Of the threads' last latency pass; summed up as they leave it. */
 struct pass_figures {
-	_Atomic uint64_t passed, passed_local, home, own, own_local;
+	_Atomic uint64_t passed, passed_known, passed_local, home, own_known, own_local;
 };
 
 struct pass {
@@ -105,11 +104,11 @@ struct pass {
 struct pass_state {
 	size_t bytes; /* of the arena that holds this and the arrays */
 	struct pass *pass;
-	unsigned int nid;      /* where the thread runs */
-	uint32_t batches;      /* in a quantum */
-	uint32_t n;	       /* blocks in a batch */
-	uint32_t own, nr_held; /* a consumer's own: of each batch, now */
-	uint64_t blocks, local, home;
+	unsigned int nid;		     /* where the thread runs */
+	uint32_t batches;		     /* in a quantum */
+	uint32_t n;			     /* blocks in a batch */
+	uint32_t own, nr_held;		     /* a consumer's own: of each batch, now */
+	uint64_t blocks, known, local, home; /* known: where they lie */
 	uint32_t nr_seen;
 	void **block;	 /* n: the batch in hand */
 	void **held;	 /* n: the consumer's own */
@@ -256,6 +255,7 @@ static KMEM_NOINLINE void look_up(struct worker *w, void *const *block, uint32_t
 		return;
 	numa_nodes_of(&s->pass->nodes, block, n, s->lies);
 	for (uint32_t i = 0; i < n; i++) {
+		s->known += s->lies[i] >= 0;
 		s->local += s->lies[i] == (int)s->nid;
 		s->home += s->seen != NULL && seen_before(s, block[i]);
 	}
@@ -284,10 +284,10 @@ static KMEM_ALWAYS_INLINE void touch_remote(struct worker *w, struct probe *p,
 {
 	uint64_t t0 = p != NULL ? tsc_begin() : 0;
 
-	if (!w->check)
-		worker_touch(w, block, size);
-	else
+	if (w->check)
 		worker_verify(w, block, size);
+	else
+		worker_touch(w, block, size);
 	if (p != NULL)
 		worker_series(p, SERIES_TOUCH, t0, tsc_end());
 }
@@ -356,7 +356,10 @@ static void pass_thread_teardown(struct worker *w)
 	for (uint32_t i = 0; i < s->nr_held; i++)
 		worker_free_untimed(w, s->held[i], w->run->size_bytes);
 	if (recording(w)) {
-		atomic_fetch_add(produces(w) ? &g->passed : &g->own, s->blocks);
+		if (produces(w))
+			atomic_fetch_add(&g->passed, s->blocks);
+		atomic_fetch_add(produces(w) ? &g->passed_known : &g->own_known,
+				 s->known);
 		atomic_fetch_add(produces(w) ? &g->passed_local : &g->own_local,
 				 s->local);
 		atomic_fetch_add(&g->home, s->home);
@@ -391,8 +394,8 @@ static void pass_report(struct workload_run *run, workload_report_fn fn, void *a
 
 	if (!pass->recorded)
 		return;
-	tell_ratio(fn, arg, "producer_local_ratio", g->passed_local, g->passed);
-	tell_ratio(fn, arg, "consumer_local_ratio", g->own_local, g->own);
+	tell_ratio(fn, arg, "producer_local_ratio", g->passed_local, g->passed_known);
+	tell_ratio(fn, arg, "consumer_local_ratio", g->own_local, g->own_known);
 	tell_ratio(fn, arg, "home_ratio", g->home, g->passed);
 }
 

@@ -487,6 +487,26 @@ static void what_cannot_be_is_refused(void **state)
 			"no CPU that it may use is on node 3");
 }
 
+/* Spans of kmem's lie on no node: nothing is said of them but the times. */
+static void blocks_on_no_node_are_no_fallback(void **state)
+{
+	(void)state;
+	if (!have_cpu_of(0))
+		skip();
+	assert_int_equal(cell_begin("kmem:memory=64M,topology=numa:4 core:1 pu:1",
+				    "numa-fallback", "fill_percent=100,steps=4", 1 << 20,
+				    1),
+			 0);
+	cell_pass(1);
+	assert_int_equal(fill()->step[0].unknown, 4);
+	assert_int_equal(fill()->step[0].alloc.count, 4);
+	assert_int_equal(fill()->nr_order, 0);
+	assert_figure("fallback_blocks_ratio", -1);
+	assert_figure("fallback_from_ratio", -1);
+	assert_figure("returned_ratio", -1);
+	cell_end();
+}
+
 /* A machine of one node says so; one of several wants to know how much it may fill. */
 static void the_systems_nodes_are_looked_at(void **state)
 {
@@ -506,6 +526,7 @@ int main(void)
 		cmocka_unit_test(order_is_by_distance_or_on_the_ring),
 		cmocka_unit_test(memory_goes_home),
 		cmocka_unit_test(stray_memory_is_found),
+		cmocka_unit_test(blocks_on_no_node_are_no_fallback),
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(the_systems_nodes_are_looked_at),
 	};
