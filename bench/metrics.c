@@ -181,8 +181,8 @@ static const struct metric metrics[] = {
 	 "numa-pass: share of the consumers' own blocks that lie on their node: what they "
 	 "freed for others must not be among them"},
 	{"home_ratio", "blocks/block", METRIC_HIGHER,
-	 "numa-pass: share of the producers' blocks that had been theirs before: memory freed "
-	 "on another node that has gone home"},
+	 "numa-pass: share of the producers' blocks, but for the first ones, that had been "
+	 "theirs before: memory freed on another node that has gone home"},
 	LATENCY("touch", "p50",
 		"numa-pass: median time of the consumer's touch of a block by the touch rule"),
 	LATENCY("touch", "p99", "99 of 100 touches took at most this long"),

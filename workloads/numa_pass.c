@@ -17,8 +17,9 @@
  *   producer_local_ratio  of the producers' blocks, those that lie on their node
  *   consumer_local_ratio  of the consumers' own blocks, those that lie on theirs: what
  *                         was freed there and is another node's must not be among them
- *   home_ratio            of the producers' blocks, those that a consumer had freed: the
- *                         memory has gone home. What does not is fresh memory each time.
+ *   home_ratio            of the producers' blocks, but for the first, those that a
+ *                         consumer had freed: the memory has gone home. What does not is
+ *                         fresh memory each time.
  *
  * One operation is one block passed; the consumers' own blocks are in its time.
  */
@@ -33,12 +34,10 @@
 #include "workloads/harness/batch_queue.h"
 #include "workloads/harness/worker_fast.h"
 #include "workloads/numa_nodes.h"
+#include "workloads/numa_seen.h"
 
 /* At 20 to 200 ns each. A batch is never cut. */
 #define BLOCKS_PER_QUANTUM 8192u
-/* Addresses that a producer remembers: 8 MiB. */
-#define SEEN_SLOTS (1u << 20)
-
 enum pass_series { SERIES_TOUCH, SERIES_OWN };
 
 struct pass_params {
@@ -104,16 +103,16 @@ struct pass {
 struct pass_state {
 	size_t bytes; /* of the arena that holds this and the arrays */
 	struct pass *pass;
-	unsigned int nid;		     /* where the thread runs */
-	uint32_t batches;		     /* in a quantum */
-	uint32_t n;			     /* blocks in a batch */
-	uint32_t own, nr_held;		     /* a consumer's own: of each batch, now */
+	unsigned int nid;      /* where the thread runs */
+	uint32_t batches;      /* in a quantum */
+	uint32_t n;	       /* blocks in a batch */
+	uint32_t own, nr_held; /* a consumer's own: of each batch, now */
+	uint64_t fresh_first;  /* blocks that cannot have been seen before */
 	uint64_t blocks, known, local, home; /* known: where they lie */
-	uint32_t nr_seen;
-	void **block;	 /* n: the batch in hand */
-	void **held;	 /* n: the consumer's own */
-	int *lies;	 /* n */
-	uintptr_t *seen; /* a producer's, in the latency pass: a set, 0 is empty */
+	void **block;			     /* n: the batch in hand */
+	void **held;			     /* n: the consumer's own */
+	int *lies;			     /* n */
+	struct seen *seen;		     /* a producer's, in the latency pass */
 };
 
 static int pass_validate(const struct workload_run *run)
@@ -191,6 +190,16 @@ static bool recording(const struct worker *w)
 	return w->probe != NULL && w->pass != PASS_MEMORY;
 }
 
+/* Blocks of a producer that count as fresh: twice those under way, whole batches, and at
+ * least half a quantum, in which per-CPU lists are filled. */
+static uint64_t fresh_first(const struct workload_run *run)
+{
+	const struct pass_params *params = run->params;
+	uint64_t n = 2 * (params->queue_batches + 2) * params->batch_blocks;
+
+	return n > BLOCKS_PER_QUANTUM / 2 ? n : BLOCKS_PER_QUANTUM / 2;
+}
+
 static int pass_thread_setup(struct worker *w)
 {
 	const struct pass_params *params = w->run->params;
@@ -207,6 +216,7 @@ static int pass_thread_setup(struct worker *w)
 	s->block = (void **)(void *)(s + 1);
 	s->held = s->block + n;
 	s->lies = (int *)(void *)(s->held + n);
+	s->fresh_first = fresh_first(w->run);
 	s->nid = produces(w) ? pass->producers_node : consumers_node(pass, w->index / 2);
 	w->state = s;
 	if (!numa_nodes_bind(&pass->nodes, s->nid, w->index / 2))
@@ -220,32 +230,12 @@ static int pass_thread_setup(struct worker *w)
 			pass->recorded = true;
 		}
 		if (produces(w))
-			s->seen = arena_alloc(SEEN_SLOTS * sizeof(*s->seen));
+			s->seen = arena_alloc(sizeof(*s->seen));
 	}
 	return 0;
 }
 
 /* --- what the latency pass looks up, off the clock --- */
-
-/* Was it handed out before? Remembers it. Once three quarters are full nothing new is
- * remembered, and counts as fresh. */
-static bool seen_before(struct pass_state *s, const void *block)
-{
-	uintptr_t key = (uintptr_t)block;
-	size_t at = (key >> 4) * 0x9e3779b97f4a7c15u >> 44;
-
-	_Static_assert(SEEN_SLOTS == 1u << 20, "64 - 44 bits of a hash");
-	while (s->seen[at] != 0) {
-		if (s->seen[at] == key)
-			return true;
-		at = (at + 1) % SEEN_SLOTS;
-	}
-	if (s->nr_seen < SEEN_SLOTS / 4 * 3) {
-		s->seen[at] = key;
-		s->nr_seen++;
-	}
-	return false;
-}
 
 static KMEM_NOINLINE void look_up(struct worker *w, void *const *block, uint32_t n)
 {
@@ -255,9 +245,11 @@ static KMEM_NOINLINE void look_up(struct worker *w, void *const *block, uint32_t
 		return;
 	numa_nodes_of(&s->pass->nodes, block, n, s->lies);
 	for (uint32_t i = 0; i < n; i++) {
+		bool seen = s->seen != NULL && seen_before(s->seen, block[i]);
+
 		s->known += s->lies[i] >= 0;
 		s->local += s->lies[i] == (int)s->nid;
-		s->home += s->seen != NULL && seen_before(s, block[i]);
+		s->home += seen && s->blocks >= s->fresh_first;
 	}
 	s->blocks += n;
 }
@@ -356,8 +348,8 @@ static void pass_thread_teardown(struct worker *w)
 	for (uint32_t i = 0; i < s->nr_held; i++)
 		worker_free_untimed(w, s->held[i], w->run->size_bytes);
 	if (recording(w)) {
-		if (produces(w))
-			atomic_fetch_add(&g->passed, s->blocks);
+		if (produces(w) && s->blocks > s->fresh_first)
+			atomic_fetch_add(&g->passed, s->blocks - s->fresh_first);
 		atomic_fetch_add(produces(w) ? &g->passed_known : &g->own_known,
 				 s->known);
 		atomic_fetch_add(produces(w) ? &g->passed_local : &g->own_local,
@@ -365,7 +357,7 @@ static void pass_thread_teardown(struct worker *w)
 		atomic_fetch_add(&g->home, s->home);
 	}
 	if (s->seen != NULL)
-		arena_free(s->seen, SEEN_SLOTS * sizeof(*s->seen));
+		arena_free(s->seen, sizeof(*s->seen));
 	arena_free(s, s->bytes);
 }
 

@@ -387,8 +387,9 @@ static void memory_goes_home(void **state)
 	cell_pass(2);
 	assert_figure("producer_local_ratio", 1);
 	assert_figure("consumer_local_ratio", 1);
-	/* At most four batches are under way: what is not among them has come home. */
-	assert_true(figure("home_ratio") > 0.9);
+	/* At most four batches are under way: what is not among them has come home. Half
+	 * a step does not count. */
+	assert_true(figure("home_ratio") > 0.98);
 	assert_int_equal(cell.workers[0].ops, 0);
 	assert_int_equal(cell.workers[1].ops, 2 * 8192);
 	assert_int_equal(cell.probes[1].series[0].count, 2 * 8192);
