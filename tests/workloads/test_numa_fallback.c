@@ -1,154 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * numa-fallback and numa-pass on the page allocator itself, with nodes whose sizes and
- * watermarks are known: what they report is computed by hand.
- */
-#include "tests/workloads/model.h"
-
-#include <sched.h>
-#include <unistd.h>
-
-#include <kmem/page_alloc.h>
-#include <kmem/phys.h>
+/* numa-fallback on pages: what it reports is computed by hand. */
+#include "tests/workloads/numa_cell.h"
 
 #include "workloads/numa_fill.h"
-#include "workloads/numa_nodes.h"
-
-/*
- * Four nodes of 4096 pages. The reserve of 64 pages makes a min mark of 16 and a low mark
- * of 20 each. A zone serves a page as long as more than its mark and one are free: down
- * to 21 in the first pass over the zonelist, to 17 in the second.
- */
-#define MEMORY "memory=64M,dma=0,highmem=0,pcp=off,kswapd=off,min_free=256K,"
-#define FOUR   "buddy:" MEMORY "topology=numa:4 core:1 pu:1"
-
-enum { NODE_PAGES = 4096, TO_LOW = 4075, TO_MIN = 4079, ALL = 4 * TO_MIN };
-
-/* --- one cell --- */
-
-struct cell {
-	struct workload_run run;
-	char params[256];
-	struct worker workers[2];
-	struct probe probes[2];
-	struct probe_shared shared;
-	pthread_barrier_t barrier;
-	unsigned int steps;
-};
-
-static struct cell cell;
-
-/* 0, or the refusal's -EINVAL, after which the cell is gone. */
-static int cell_begin(const char *spec, const char *workload, const char *params,
-		      uint64_t size_bytes, unsigned int threads)
-{
-	const struct workload_ops *ops = workload_find(workload);
-	int err;
-
-	memset(&cell, 0, sizeof(cell));
-	assert_non_null(ops);
-	assert_int_equal(kmem_options_defaults(ops->params, cell.params), 0);
-	assert_int_equal(kmem_options_parse(ops->params, params, cell.params), 0);
-	cell.run.workload = ops;
-	cell.run.params = cell.params;
-	cell.run.size_bytes = size_bytes;
-	cell.run.threads = threads;
-	cell.run.touch = ops->default_touch;
-	cell.run.allocator = allocator_new(spec, &(struct allocator_env){0});
-	if (cell.run.allocator == NULL)
-		fail_msg("%s", kmem_last_error());
-	err = workload_validate(&cell.run, cell.run.allocator->ops);
-	if (err == 0)
-		err = ops->setup(&cell.run);
-	if (err != 0)
-		allocator_delete(cell.run.allocator);
-	return err;
-}
-
-static void *cell_thread(void *arg)
-{
-	struct worker *w = arg;
-	unsigned int index = w->index;
-	const struct workload_ops *ops = cell.run.workload;
-
-	worker_init(w, &cell.run, index, &cell.probes[index]);
-	w->pass = PASS_LATENCY;
-	assert_int_equal(ops->thread_setup(w), 0);
-	pthread_barrier_wait(&cell.barrier);
-	for (unsigned int i = 0; i < cell.steps; i++)
-		ops->step_probed(w);
-	pthread_barrier_wait(&cell.barrier);
-	ops->thread_teardown(w);
-	return NULL;
-}
-
-/* A latency pass of so many steps, in threads of their own: they are bound to CPUs. */
-static void cell_pass(unsigned int steps)
-{
-	const struct tsc_clock clock = {.ns_per_tick = 1};
-	pthread_t id[2];
-
-	cell.steps = steps;
-	pthread_barrier_init(&cell.barrier, NULL, cell.run.threads);
-	for (unsigned int i = 0; i < cell.run.threads; i++) {
-		probe_init(&cell.probes[i], &cell.shared, &clock, cell.run.threads);
-		cell.workers[i].index = i;
-		assert_int_equal(
-			pthread_create(&id[i], NULL, cell_thread, &cell.workers[i]), 0);
-	}
-	for (unsigned int i = 0; i < cell.run.threads; i++)
-		pthread_join(id[i], NULL);
-	pthread_barrier_destroy(&cell.barrier);
-	if (cell.run.workload->pass_end != NULL)
-		cell.run.workload->pass_end(&cell.run);
-}
-
-static void cell_end(void)
-{
-	cell.run.workload->teardown(&cell.run);
-	if (cell.run.allocator->ops->check != NULL)
-		assert_int_equal(cell.run.allocator->ops->check(cell.run.allocator), 0);
-	allocator_delete(cell.run.allocator);
-}
-
-/* --- what it reports --- */
-
-struct wanted {
-	const char *name;
-	double value;
-};
-
-static void take(const char *name, double value, void *arg)
-{
-	struct wanted *w = arg;
-
-	if (strcmp(name, w->name) == 0)
-		w->value = value;
-}
-
-/* -1: there is no such figure. */
-static double figure(const char *name)
-{
-	struct wanted w = {name, -1};
-
-	cell.run.workload->report(&cell.run, take, &w);
-	return w.value;
-}
-
-#define assert_figure(name, expected)                                               \
-	do {                                                                        \
-		double figure_ = figure(name), expected_ = (expected);              \
-		if (figure_ < expected_ - 1e-9 || figure_ > expected_ + 1e-9)       \
-			fail_msg("%s is %.9g, not %.9g", name, figure_, expected_); \
-	} while (0)
-
-static struct buddy_stats stats_of(int nid)
-{
-	struct buddy_stats s;
-
-	buddy_stats(nid, MAX_NR_ZONES, &s);
-	return s;
-}
 
 static const struct workload_fill *fill(void)
 {
@@ -163,21 +17,6 @@ static void assert_order(unsigned int a, unsigned int b, unsigned int c, unsigne
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(fill()->order[i], expected[i]);
 }
-
-/* Nodes are dealt out to CPUs in turn: is there one for this node? */
-static bool have_cpu_of(unsigned int nid)
-{
-	cpu_set_t set;
-
-	assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
-	for (unsigned int cpu = nid; cpu < CPU_SETSIZE; cpu += 4) {
-		if (CPU_ISSET(cpu, &set))
-			return true;
-	}
-	return false;
-}
-
-/* --- numa-fallback --- */
 
 static void a_node_is_filled_to_its_marks(void **state)
 {
@@ -370,124 +209,6 @@ static void order_is_by_distance_or_on_the_ring(void **state)
 	unlink(path);
 }
 
-/* --- numa-pass --- */
-
-#define WIDE \
-	"buddy:memory=256M,dma=0,highmem=0,pcp=off,kswapd=off,topology=numa:4 core:1 pu:1"
-
-/* 8192 blocks are passed in a step, 16 of each 64 then allocated by the consumer. */
-static void memory_goes_home(void **state)
-{
-	struct buddy_stats s;
-
-	(void)state;
-	if (!have_cpu_of(0) || !have_cpu_of(1))
-		skip();
-	assert_int_equal(cell_begin(WIDE, "numa-pass", "queue_batches=2", 4096, 2), 0);
-	cell_pass(2);
-	assert_figure("producer_local_ratio", 1);
-	assert_figure("consumer_local_ratio", 1);
-	/* At most four batches are under way: what is not among them has come home. Half
-	 * a step does not count. */
-	assert_true(figure("home_ratio") > 0.98);
-	assert_int_equal(cell.workers[0].ops, 0);
-	assert_int_equal(cell.workers[1].ops, 2 * 8192);
-	assert_int_equal(cell.probes[1].series[0].count, 2 * 8192);
-	assert_int_equal(cell.probes[1].series[1].count, 2 * 8192 / 4);
-	s = stats_of(0);
-	assert_int_equal(s.numa[NUMA_HIT], 2 * 8192);
-	assert_int_equal(s.numa[NUMA_LOCAL], 2 * 8192);
-	s = stats_of(1);
-	assert_int_equal(s.numa[NUMA_HIT], 2 * 8192 / 4);
-	assert_int_equal(s.numa[NUMA_OTHER] + s.numa[NUMA_MISS], 0);
-	cell_end();
-}
-
-/* An allocator that gives a thread again what it has freed, wherever it lies. Only the
- * consumer frees. */
-static void *stash[16384];
-static size_t stashed;
-static __thread bool frees;
-static struct allocator *below;
-
-static void *stash_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
-			 int node)
-{
-	(void)a;
-	return frees && stashed > 0 ? stash[--stashed]
-				    : below->ops->alloc(below, size, align, gfp, node);
-}
-
-static void stash_free(struct allocator *a, void *ptr, size_t size)
-{
-	(void)a, (void)size;
-	frees = true;
-	stash[stashed++] = ptr;
-}
-
-static void stray_memory_is_found(void **state)
-{
-	struct allocator_ops ops;
-	struct allocator a = {.ops = &ops};
-
-	(void)state;
-	if (!have_cpu_of(0) || !have_cpu_of(1))
-		skip();
-	assert_int_equal(cell_begin(WIDE, "numa-pass", "", 4096, 2), 0);
-	below = cell.run.allocator;
-	ops = *below->ops;
-	ops.alloc = stash_alloc;
-	ops.free = stash_free;
-	cell.run.allocator = &a;
-	stashed = 0;
-	cell_pass(1);
-	assert_figure("producer_local_ratio", 1);
-	assert_figure("consumer_local_ratio", 0);
-	assert_figure("home_ratio", 0);
-	assert_int_equal(stashed, 8192);
-	cell.run.allocator = below;
-	while (stashed > 0)
-		below->ops->free(below, stash[--stashed], 4096);
-	cell_end();
-}
-
-/* --- refusals --- */
-
-static void refused(const char *spec, const char *workload, const char *params,
-		    uint64_t size, unsigned int threads, const char *text)
-{
-	assert_int_equal(cell_begin(spec, workload, params, size, threads), -EINVAL);
-	assert_contains(kmem_last_error(), text);
-}
-
-static void what_cannot_be_is_refused(void **state)
-{
-	static const char one[] = "buddy:" MEMORY "topology=numa:1 pu:1";
-
-	(void)state;
-	refused(one, "numa-fallback", "", 4096, 1,
-		"needs two memory nodes, and allocator 'buddy' has one node: run it on a "
-		"machine with several, or with simulated ones, buddy:topology=numa:4");
-	refused("kmem:memory=64M", "numa-pass", "", 4096, 2,
-		"allocator 'kmem' has one node");
-	refused(one, "numa-pass", "", 4096, 2, "needs two memory nodes");
-	refused(FOUR, "numa-fallback", "node=4", 4096, 1,
-		"node=4, and there are 4 nodes: give 0 to 3");
-	refused(FOUR, "numa-pass", "node=63", 4096, 2, "node=63");
-	refused(FOUR, "numa-fallback", "", 4096, 2, "give -t 1");
-	refused(FOUR, "numa-pass", "", 4096, 1, "give an even number");
-	refused(FOUR, "numa-pass", "queue_batches=3", 4096, 2, "give a power of two");
-	refused(FOUR, "numa-fallback", "node_bytes=16K", 4096, 1,
-		"fewer than 8 blocks of 4096 bytes");
-	refused(FOUR, "numa-fallback", "steps=512,fill_percent=10", 1 << 20, 1,
-		"for a fill in 512 steps");
-	refused("kmem:memory=64M,topology=numa:4 core:1 pu:1", "numa-fallback",
-		"policy=bind", 4096, 1, "takes no node: give policy=default");
-	if (!have_cpu_of(3))
-		refused(FOUR, "numa-fallback", "node=3", 4096, 1,
-			"no CPU that it may use is on node 3");
-}
-
 /* Spans of kmem's lie on no node: nothing is said of them but the times. */
 static void blocks_on_no_node_are_no_fallback(void **state)
 {
@@ -508,6 +229,30 @@ static void blocks_on_no_node_are_no_fallback(void **state)
 	cell_end();
 }
 
+/* --- refusals --- */
+
+static void what_cannot_be_is_refused(void **state)
+{
+	static const char one[] = "buddy:" MEMORY "topology=numa:1 pu:1";
+
+	(void)state;
+	refused(one, "numa-fallback", "", 4096, 1,
+		"needs two memory nodes, and allocator 'buddy' has one node: run it on a "
+		"machine with several, or with simulated ones, buddy:topology=numa:4");
+	refused(FOUR, "numa-fallback", "node=4", 4096, 1,
+		"node=4, and there are 4 nodes: give 0 to 3");
+	refused(FOUR, "numa-fallback", "", 4096, 2, "give -t 1");
+	refused(FOUR, "numa-fallback", "node_bytes=16K", 4096, 1,
+		"fewer than 8 blocks of 4096 bytes");
+	refused(FOUR, "numa-fallback", "steps=512,fill_percent=10", 1 << 20, 1,
+		"for a fill in 512 steps");
+	refused("kmem:memory=64M,topology=numa:4 core:1 pu:1", "numa-fallback",
+		"policy=bind", 4096, 1, "takes no node: give policy=default");
+	if (!have_cpu_of(3))
+		refused(FOUR, "numa-fallback", "node=3", 4096, 1,
+			"no CPU that it may use is on node 3");
+}
+
 /* A machine of one node says so; one of several wants to know how much it may fill. */
 static void the_systems_nodes_are_looked_at(void **state)
 {
@@ -525,8 +270,6 @@ int main(void)
 		cmocka_unit_test(bind_goes_nowhere_else),
 		cmocka_unit_test(interleave_takes_turns),
 		cmocka_unit_test(order_is_by_distance_or_on_the_ring),
-		cmocka_unit_test(memory_goes_home),
-		cmocka_unit_test(stray_memory_is_found),
 		cmocka_unit_test(blocks_on_no_node_are_no_fallback),
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(the_systems_nodes_are_looked_at),
