@@ -13,7 +13,8 @@
  * the block that it freed last; only where that is taken, too much is mapped
  * and both ends are cut off, which is three calls. (Always cutting made vmalloc's
  * workload of 16 KiB ranges 3 times slower than unaligned mappings.)
- * "natural=off" maps without alignment.
+ * "natural=off" maps without alignment, "populate=on" has the kernel bring in all pages
+ * with the mapping instead of one at a time: who touches them all is best served by both.
  *
  * Lengths are kept outside of the blocks, since a caller may free without
  * naming the size: two levels of tables by page number, a leaf for each GiB of
@@ -40,7 +41,7 @@
 typedef _Atomic uint32_t leaf_entry;
 
 struct mmap_config {
-	bool natural;
+	bool natural, populate;
 };
 
 static const struct kmem_option mmap_options[] = {
@@ -50,6 +51,12 @@ static const struct kmem_option mmap_options[] = {
 	 .initial = "on",
 	 .help = "blocks of 2^k pages lie at a multiple of their size, sometimes for two more "
 		 "system calls"},
+	{.name = "populate",
+	 .type = KMEM_OPT_BOOL,
+	 .offset = offsetof(struct mmap_config, populate),
+	 .initial = "off",
+	 .help = "all pages come with the mapping (MAP_POPULATE), not by a fault each; worse "
+		 "where not all are touched"},
 	KMEM_OPTION_END,
 };
 static const struct kmem_option_group mmap_option_groups[] = {{mmap_options, 0},
@@ -57,7 +64,7 @@ static const struct kmem_option_group mmap_option_groups[] = {{mmap_options, 0},
 
 struct mmap_allocator {
 	struct allocator base;
-	bool natural;
+	bool natural, populate;
 	_Atomic(leaf_entry *) *root; /* ROOT_ENTRIES, NULL until used */
 };
 
@@ -74,6 +81,7 @@ static struct allocator *mmap_create(const struct allocator_ops *ops, const void
 	}
 	m->base.ops = ops;
 	m->natural = c->natural;
+	m->populate = c->populate;
 	m->root = floor_reserve("allocator 'mmap'", ROOT_BYTES, PAGE_SIZE);
 	if (m->root == NULL) {
 		free(m);
@@ -138,13 +146,11 @@ static void mmap_unmap(void *ptr, size_t bytes)
  */
 static _Thread_local uintptr_t mmap_hint;
 
-static void *mmap_map(size_t bytes, size_t align)
+static void *mmap_map_aligned(size_t bytes, size_t align)
 {
 	uintptr_t want = (mmap_hint - bytes) & ~(align - 1);
 	void *p;
 
-	if (align <= PAGE_SIZE)
-		return floor_map(bytes, PAGE_SIZE, 0);
 	if (mmap_hint > bytes + align) {
 		p = mmap((void *)want, bytes, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -161,6 +167,19 @@ static void *mmap_map(size_t bytes, size_t align)
 	return p;
 }
 
+static void *mmap_map(const struct mmap_allocator *m, size_t bytes, size_t align)
+{
+	void *p;
+
+	if (align <= PAGE_SIZE)
+		return floor_map(bytes, PAGE_SIZE, m->populate ? MAP_POPULATE : 0);
+	p = mmap_map_aligned(bytes, align);
+	/* Not what is cut off again. A kernel before 5.14 leaves the pages to faults. */
+	if (m->populate && p != NULL)
+		madvise(p, bytes, MADV_POPULATE_WRITE);
+	return p;
+}
+
 static void *mmap_alloc(struct allocator *a, size_t size, size_t align, gfp_t gfp,
 			int node)
 {
@@ -174,7 +193,7 @@ static void *mmap_alloc(struct allocator *a, size_t size, size_t align, gfp_t gf
 	(void)node;
 	if (bytes < size || bytes >> PAGE_SHIFT > UINT32_MAX)
 		return NULL;
-	p = mmap_map(bytes, align > natural ? align : natural);
+	p = mmap_map(m, bytes, align > natural ? align : natural);
 	if (p == NULL)
 		return NULL;
 	entry = mmap_entry(m, p, true);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The floors null, bump and freelist, and mmap: what each promises, and no more. */
 #include <pthread.h>
+#include <sys/mman.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -347,6 +348,37 @@ static void mmap_option_leaves_alignment_out(void **state)
 	stop(a);
 }
 
+static size_t resident_pages(void *p, size_t bytes)
+{
+	unsigned char resident[64];
+	size_t n = 0;
+
+	assert_int_equal(mincore(p, bytes, resident), 0);
+	for (size_t i = 0; i < bytes / PAGE_SIZE; i++)
+		n += resident[i] & 1;
+	return n;
+}
+
+/* Aligned blocks, too, which are mapped in another way. */
+static void mmap_populates_where_asked(void **state)
+{
+	(void)state;
+	for (int on = 0; on < 2; on++) {
+		struct allocator *a = start(on ? "mmap:natural=off,populate=on"
+					       : "mmap:natural=off",
+					    0, false);
+
+		for (size_t align = 0; align <= 64 << 10; align += 64 << 10) {
+			char *p = take(a, 20 * PAGE_SIZE, align);
+
+			assert_int_equal(resident_pages(p, 20 * PAGE_SIZE), on ? 20 : 0);
+			p[0] = p[20 * PAGE_SIZE - 1] = 1;
+			a->ops->free(a, p, 20 * PAGE_SIZE);
+		}
+		stop(a);
+	}
+}
+
 static void mmap_realloc_keeps_contents(void **state)
 {
 	struct allocator *a = start("mmap", 0, false);
@@ -444,6 +476,7 @@ int main(void)
 		cmocka_unit_test(one_instance_lives_at_a_time),
 		cmocka_unit_test(mmap_blocks_are_aligned_zero_and_sized),
 		cmocka_unit_test(mmap_option_leaves_alignment_out),
+		cmocka_unit_test(mmap_populates_where_asked),
 		cmocka_unit_test(mmap_realloc_keeps_contents),
 		cmocka_unit_test(mmap_reports_frees_of_nothing),
 		cmocka_unit_test(mmap_serves_threads_at_once),
