@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vm-align: allocate a range with an alignment of its own and free it, over and over.
+ * vm-align: allocate a range at a multiple of a random power of two and free it.
  *
- * Sizes are uniform in pages, alignments uniform among the powers of two from a page to
- * align_max_bytes, and independent of them. That each range is aligned as asked is
- * checked in all passes: it costs a test of a register.
+ * Alignments are a page to align_max, each power of two as likely, with 1 to pages_max
+ * pages. An aligned start may reject a hole that is large enough, and leaves a smaller
+ * one in front of the range; mmap(2) knows no alignment, so that a caller has to ask for
+ * more and cut off both ends.
  */
+#include "workloads/harness/vm_areas.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
 #include <kmem/error.h>
-#include <kmem/mm_types.h>
 
-#include "workloads/harness/arena.h"
-#include "workloads/harness/worker_fast.h"
-
-/* At 1 to 30 us each. */
+/* At 0.1 us where freed ranges stay mapped, to 30 us each. */
 #define PAIRS_PER_QUANTUM 32u
-/* Pre-drawn requests of a thread, read in a circle. */
-#define VM_ALIGN_RING 4096u
 
 struct vm_align_params {
 	uint64_t pages_max;
@@ -31,18 +28,18 @@ static const struct kmem_option vm_align_options[] = {
 		.type = KMEM_OPT_UINT,
 		.offset = offsetof(struct vm_align_params, pages_max),
 		.initial = "10",
-		.help = "pages of the largest range; uniform from 1",
+		.help = "largest range, in pages; 1 to that many are as likely",
 		.min = 1,
-		.max = 1u << 18,
+		.max = VM_PAGES_MAX,
 	},
 	{
 		.name = "align_max_bytes",
 		.type = KMEM_OPT_SIZE,
 		.offset = offsetof(struct vm_align_params, align_max_bytes),
 		.initial = "4M",
-		.help = "largest alignment, a power of two; each from 4K on is as frequent",
+		.help = "largest alignment, a power of two; 4K to that are as likely",
 		.min = PAGE_SIZE,
-		.max = 1u << 30,
+		.max = (uint64_t)4 << 20, /* what every allocator of ranges has */
 	},
 	KMEM_OPTION_END,
 };
@@ -50,92 +47,67 @@ static const struct kmem_option vm_align_options[] = {
 static const struct kmem_option_group vm_align_groups[] = {{vm_align_options, 0},
 							   {NULL, 0}};
 
-struct vm_align_state {
-	uint32_t next; /* place in the ring */
-	struct {
-		uint32_t size, align;
-	} ring[VM_ALIGN_RING];
-};
-
 static int vm_align_validate(const struct workload_run *run)
 {
 	const struct vm_align_params *params = run->params;
-	uint64_t align = params->align_max_bytes;
 
-	if ((align & (align - 1)) == 0)
+	if ((params->align_max_bytes & (params->align_max_bytes - 1)) == 0)
 		return 0;
 	return kmem_error(-EINVAL,
 			  "workload 'vm-align' has align_max_bytes=%" PRIu64
 			  ", which is no power of two: give one, such as 4M",
-			  align);
+			  params->align_max_bytes);
 }
 
 /* The larger of size and alignment: what an allocator must have room for. */
 static uint64_t vm_align_size_max(const struct workload_run *run)
 {
 	const struct vm_align_params *params = run->params;
-	uint64_t size = params->pages_max * PAGE_SIZE;
+	uint64_t size = params->pages_max << PAGE_SHIFT;
 
 	return size > params->align_max_bytes ? size : params->align_max_bytes;
 }
 
-static int vm_align_thread_setup(struct worker *w)
+static struct vm_request draw(struct rng *rng, const void *arg)
 {
-	const struct vm_align_params *params = w->run->params;
+	const struct vm_align_params *params = arg;
 	unsigned int steps = (unsigned int)__builtin_ctzll(params->align_max_bytes) -
 			     PAGE_SHIFT;
-	struct vm_align_state *s = arena_alloc(sizeof(*s));
+	uint64_t pages = rng_between(rng, 1, params->pages_max);
 
-	for (uint32_t i = 0; i < VM_ALIGN_RING; i++) {
-		uint64_t pages = rng_between(&w->rng, 1, params->pages_max);
+	return (struct vm_request){(uint32_t)(pages << PAGE_SHIFT),
+				   (uint32_t)(PAGE_SIZE << rng_below(rng, steps + 1))};
+}
 
-		s->ring[i].size = (uint32_t)(pages << PAGE_SHIFT);
-		s->ring[i].align = (uint32_t)PAGE_SIZE << rng_between(&w->rng, 0, steps);
-	}
-	w->state = s;
+static int vm_align_thread_setup(struct worker *w)
+{
+	w->state = vm_requests_new(w, draw, w->run->params);
 	return 0;
 }
 
 static KMEM_ALWAYS_INLINE void vm_align_step(struct worker *w, struct probe *p)
 {
-	struct vm_align_state *s = w->state;
-
-	for (unsigned int i = 0; i < PAIRS_PER_QUANTUM; i++) {
-		uint32_t at = s->next++ % VM_ALIGN_RING;
-		size_t size = s->ring[at].size, align = s->ring[at].align;
-		void *range = worker_alloc_aligned(w, p, size, align);
-
-		if (KMEM_UNLIKELY(((uintptr_t)range & (align - 1)) != 0))
-			worker_fail(
-				w,
-				"allocator '%s' returned %p for %zu bytes, which is not "
-				"aligned to %zu",
-				w->a->ops->name, range, size, align);
-		worker_free(w, p, range, size);
-	}
-	w->ops += PAIRS_PER_QUANTUM;
+	vm_play(w, p, w->state, PAIRS_PER_QUANTUM);
 }
 WORKLOAD_STEP(vm_align_step);
 
 static void vm_align_thread_teardown(struct worker *w)
 {
-	arena_free(w->state, sizeof(struct vm_align_state));
+	vm_requests_delete(w->state);
 }
 
 static const struct workload_ops vm_align_workload = {
 	.abi_version = WORKLOAD_OPS_VERSION,
 	.name = "vm-align",
 	.description =
-		"allocates a virtually contiguous range of some pages at a random alignment, "
-		"touches each page, and frees it, over and over; verifies the alignment",
-	.stresses =
-		"finding a range at a multiple of up to 4 MiB, and telling freed ranges of "
-		"one size and several alignments apart",
-	.not_for =
-		"the search for a free range among many: no other range is live (vm-busy)",
+		"allocates ranges of random size at multiples of a random power of "
+		"two, touches each page, and frees them, one after the other; verifies the alignment",
+	.stresses = "finding an aligned place, and what is left in front of it",
+	.not_for = "the search for a free range among many: no other range is live; nor "
+		   "for what huge alignments waste",
 	.source = "random_size_align_alloc_test of Linux 6.x lib/test_vmalloc.c",
-	.op = "aligned alloc+free pair",
-	.caps = CAP_VRANGE | CAP_ALIGN | CAP_MIXED_SIZE,
+	.op = "alloc+free pair",
+	.caps = CAP_VRANGE | CAP_MIXED_SIZE | CAP_ALIGN,
 	.params = vm_align_groups,
 	.params_size = sizeof(struct vm_align_params),
 	.default_threads = "1",

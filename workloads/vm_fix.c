@@ -1,32 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* vm-fix: allocate a range of a fixed number of pages and free it, over and over. */
-#include <errno.h>
-#include <inttypes.h>
-
-#include <kmem/error.h>
-#include <kmem/mm_types.h>
-
-#include "workloads/harness/worker_fast.h"
+#include "workloads/harness/vm_areas.h"
 
 /* At 1 to 20 us each where mappings change, 30 ns where freed ranges are kept mapped. */
 #define PAIRS_PER_QUANTUM 128u
-
-static int vm_fix_validate(const struct workload_run *run)
-{
-	if (run->size_bytes % PAGE_SIZE == 0)
-		return 0;
-	return kmem_error(-EINVAL,
-			  "workload 'vm-fix' takes whole pages, and %" PRIu64
-			  " bytes is none: give a multiple of 4K",
-			  run->size_bytes);
-}
 
 static KMEM_ALWAYS_INLINE void vm_fix_step(struct worker *w, struct probe *p)
 {
 	size_t size = w->run->size_bytes;
 
 	for (unsigned int i = 0; i < PAIRS_PER_QUANTUM; i++)
-		worker_free(w, p, worker_alloc(w, p, size), size);
+		vm_pair(w, p, size, 0);
 	w->ops += PAIRS_PER_QUANTUM;
 }
 WORKLOAD_STEP(vm_fix_step);
@@ -48,7 +32,7 @@ static const struct workload_ops vm_fix_workload = {
 	.size_max_bytes = (uint64_t)1 << 30,
 	.default_threads = "1",
 	.default_touch = TOUCH_PAGES,
-	.validate = vm_fix_validate,
+	.validate = vm_check_whole_pages,
 	.step = vm_fix_step_plain,
 	.step_probed = vm_fix_step_probed,
 };
