@@ -28,6 +28,7 @@
 
 enum os_fork_layer {
 	OS_FORK_MALLOC, /* the top */
+	OS_FORK_KMAP,
 	OS_FORK_VMALLOC,
 	OS_FORK_MEMPOOL,
 	OS_FORK_SLAB,

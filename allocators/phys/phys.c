@@ -462,9 +462,16 @@ int page_to_nid(const struct page *page)
 	return (int)(phys_zone_id(page_to_pfn(page)) / MAX_NR_ZONES);
 }
 
+void *(*_Atomic phys_highmem_address)(const struct page *page);
+
 void *page_address(const struct page *page)
 {
-	return page_zonenum(page) == ZONE_HIGHMEM ? NULL : pfn_to_virt(page_to_pfn(page));
+	void *(*window)(const struct page *page);
+
+	if (page_zonenum(page) != ZONE_HIGHMEM)
+		return pfn_to_virt(page_to_pfn(page));
+	window = atomic_load_explicit(&phys_highmem_address, memory_order_acquire);
+	return window != NULL ? window(page) : NULL;
 }
 
 void phys_clear_descriptors(void)

@@ -51,6 +51,10 @@ static inline unsigned int phys_zone_id(unsigned long pfn)
 	return phys_memory.block_zone[pfn >> PHYS_BLOCK_ORDER];
 }
 
+/* Where kmap() shows a HIGHMEM frame that is in use, or NULL; for page_address(). Set by
+ * kmap, a layer above; NULL while that is down. */
+extern void *(*_Atomic phys_highmem_address)(const struct page *page);
+
 /* Node of a CPU, by CPU number; read-only after phys_init(). */
 extern uint8_t phys_cpu_node[];
 

@@ -8,6 +8,7 @@ const struct kmem_option_group layers_options[] = {
 	{buddy_options, offsetof(struct layers_config, buddy)},
 	{slab_options, offsetof(struct layers_config, slab)},
 	{vmalloc_options, offsetof(struct layers_config, vmalloc)},
+	{kmap_options, offsetof(struct layers_config, kmap)},
 	{NULL, 0},
 };
 
@@ -26,8 +27,13 @@ int layers_init(const struct layers_config *config, bool with_vmalloc)
 	if (!with_vmalloc)
 		return 0;
 	err = vmalloc_init(&config->vmalloc);
+	if (err != 0)
+		goto out_slab;
+	err = kmap_init(&config->kmap);
 	if (err == 0)
 		return 0;
+	vmalloc_exit();
+out_slab:
 	kmem_cache_exit();
 out_buddy:
 	buddy_exit();
@@ -38,8 +44,10 @@ out_phys:
 
 void layers_exit(bool with_vmalloc)
 {
-	if (with_vmalloc)
+	if (with_vmalloc) {
+		kmap_exit();
 		vmalloc_exit();
+	}
 	kmem_cache_exit();
 	buddy_exit();
 	phys_exit();
@@ -69,8 +77,10 @@ void layers_page_stats(allocator_stat_fn fn, void *arg)
 
 int layers_check(bool with_vmalloc)
 {
-	int err = with_vmalloc ? vmalloc_check() : 0;
+	int err = with_vmalloc ? kmap_check() : 0;
 
+	if (err == 0 && with_vmalloc)
+		err = vmalloc_check();
 	if (err == 0)
 		err = slab_check();
 	return err == 0 ? buddy_check() : err;

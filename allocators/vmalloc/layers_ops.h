@@ -7,6 +7,7 @@
 #define KMEM_LAYERS_OPS_H
 
 #include <kmem/allocator.h>
+#include <kmem/highmem.h>
 #include <kmem/page_alloc.h>
 #include <kmem/phys.h>
 #include <kmem/slab.h>
@@ -17,14 +18,16 @@ struct layers_config {
 	struct buddy_config buddy;
 	struct slab_config slab;
 	struct vmalloc_config vmalloc;
+	struct kmap_config kmap;
 };
 
 /* For struct allocator_ops.options, with config_size of a struct layers_config. */
 extern const struct kmem_option_group layers_options[];
 
 /*
- * Starts the layers from the bottom up; vmalloc only where asked for. 0, or negative
- * errno with a text and nothing left up. A process has one of each layer.
+ * Starts the layers from the bottom up; vmalloc, and kmap beside it, only where asked
+ * for. 0, or negative errno with a text and nothing left up. A process has one of each
+ * layer.
  */
 int layers_init(const struct layers_config *config, bool with_vmalloc);
 /* Ends what layers_init() started. */

@@ -67,7 +67,7 @@ struct page {
 		};
 	};
 	uint32_t private_;	   /* the block's holder's own */
-	_Atomic int32_t _mapcount; /* places in vmalloc space that map the frame */
+	_Atomic int32_t _mapcount; /* vmalloc areas and windows that map the frame */
 };
 _Static_assert(sizeof(struct page) == 32, "struct page is budgeted at 32 bytes");
 
@@ -130,7 +130,7 @@ static inline void *pfn_to_virt(unsigned long pfn)
 	return kmem_direct_base + (pfn << PAGE_SHIFT);
 }
 
-/* NULL for a HIGHMEM frame. */
+/* NULL for a HIGHMEM frame, but while kmap() has it mapped. */
 KMEM_API void *page_address(const struct page *page);
 KMEM_API int page_to_nid(const struct page *page);
 KMEM_API enum zone_type page_zonenum(const struct page *page);
