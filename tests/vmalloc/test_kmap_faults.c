@@ -8,17 +8,17 @@
 #define PAGES 24
 
 static struct {
-	unsigned int calls;
-	unsigned int fail_at; /* counted from 1; 0: none */
-	bool and_all_after;
+	_Atomic unsigned int calls;
+	_Atomic unsigned int fail_at; /* counted from 1; 0: none */
+	_Atomic bool and_all_after;
 } faults;
 
 static bool fails_now(void)
 {
-	faults.calls++;
-	return faults.fail_at != 0 &&
-	       (faults.calls == faults.fail_at ||
-		(faults.and_all_after && faults.calls > faults.fail_at));
+	unsigned int call = ++faults.calls;
+
+	return faults.fail_at != 0 && (call == faults.fail_at ||
+				       (faults.and_all_after && call > faults.fail_at));
 }
 
 static void *faulty_mmap(void *addr, size_t size, int prot, int flags, int fd,
@@ -191,18 +191,15 @@ static void a_failure_wakes_who_waits(void **state)
 	(void)state;
 	kmap_up(NULL, 1, true, 3);
 	kmap(high[0]);
+	arm(0, false);
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_int_equal(
 			pthread_create(&threads[i], NULL, map_another, high[1 + i]), 0);
-		for (int t = 0; t < 20000 && atomic_load(&kmap_layer.waiters) != i + 1;
-		     t++)
-			sched_yield();
 		while (atomic_load(&kmap_layer.waiters) != i + 1)
 			sched_yield();
 	}
-	arm(0, false);
 	/* The unmapping of the unused slot succeeds, the next mapping fails. */
-	faults.fail_at = 2;
+	faults.fail_at = faults.calls + 2;
 	kunmap(high[0]);
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], &addr[i]);

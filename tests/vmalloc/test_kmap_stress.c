@@ -123,7 +123,8 @@ static void stress(bool use_rseq, uint64_t slots, bool flush, unsigned int n)
 	for (uintptr_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)i), 0);
 	assert_int_equal(pthread_create(&threads[THREADS], NULL, disturb, threads), 0);
-	for (int i = 0; i <= THREADS; i++)
+	/* The last one first: it must not move threads that have been joined. */
+	for (int i = THREADS; i >= 0; i--)
 		pthread_join(threads[i], NULL);
 	waits = kmap_stats_now().pkmap_waits;
 	assert_int_equal(atomic_load(&damaged), 0);

@@ -7,13 +7,13 @@
 static void all_are_listed_by_name(void **state)
 {
 	static const char *const names[] = {
-		"age",	       "aligned",    "batch",	      "calloc",	   "churn-exit",
-		"class-worst", "empirical",  "false-sharing", "ff-worst",  "large",
-		"larson",      "msgpass",    "open-loop",     "page-bulk", "page-repeat",
-		"pair",	       "phased",     "realloc",	      "replay",	   "sawtooth",
-		"server-life", "slack-half", "startup",	      "swap",	   "threadtest",
-		"vm-align",    "vm-busy",    "vm-fix",	      "vm-random", "wset",
-		"xmalloc"};
+		"age",	       "aligned",     "batch",	       "calloc",    "churn-exit",
+		"class-worst", "empirical",   "false-sharing", "ff-worst",  "kmap",
+		"large",       "larson",      "msgpass",       "open-loop", "page-bulk",
+		"page-repeat", "pair",	      "phased",	       "realloc",   "replay",
+		"sawtooth",    "server-life", "slack-half",    "startup",   "swap",
+		"threadtest",  "vm-align",    "vm-busy",       "vm-fix",    "vm-random",
+		"wset",	       "xmalloc"};
 
 	(void)state;
 	for (size_t i = 0; i < KMEM_ARRAY_SIZE(names); i++) {
