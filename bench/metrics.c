@@ -141,6 +141,12 @@ static const struct metric metrics[] = {
 	 "sets of that cache that colour's objects lie in"},
 	{"cache_colours", "colours", METRIC_NEITHER,
 	 "starts of a slab that colour's cache has: with one there is nothing to colour"},
+	{"kmap_maps_per_op", "1/op", METRIC_LOWER,
+	 "share of the operations of kmap for which the system had to map the page"},
+	{"kmap_flushes_count", "1", METRIC_LOWER,
+	 "times that unused slots of kmap's window were unmapped together, in all passes"},
+	{"kmap_waits_count", "1", METRIC_LOWER,
+	 "times that a caller of kmap slept for a slot, in all passes"},
 
 	{"fallback_in", "pages/page", METRIC_LOWER,
 	 "numa_miss / (numa_hit + numa_miss): share of the pages that were served by a node "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Figures as bars, for frag.gp, reclaim.gp and colour.gp, which set FOLDER.
+# Figures as bars, for frag.gp, reclaim.gp, colour.gp and kmap.gp, which set FOLDER.
 # Index 1: row, number of its series (0: the heading of a cell), text. 2: panel, row, series,
 # value, low, high, text beside. 3: panel, end of its axis, title.
 set datafile separator tab

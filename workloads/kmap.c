@@ -345,15 +345,14 @@ static void kmap_report(struct workload_run *run, workload_report_fn fn, void *a
 {
 	const struct kmap_params *params = run->params;
 	struct kmap_figures *f = run->shared;
-	double ops = (double)atomic_load(&f->ops);
+	uint64_t ops = atomic_load(&f->ops), maps[] = {[WAY_VMAP] = ops};
 	struct kmap_stats now;
-	uint64_t maps;
 
 	kmap_stats(&now);
-	maps = params->way == WAY_KMAP ? now.pkmap_maps - f->before.pkmap_maps
-				       : now.atomic_maps - f->before.atomic_maps;
-	if (ops > 0 && (params->way == WAY_KMAP || params->way == WAY_ATOMIC))
-		fn("kmap_maps_per_op", (double)maps / ops, arg);
+	maps[WAY_KMAP] = now.pkmap_maps - f->before.pkmap_maps;
+	maps[WAY_ATOMIC] = now.atomic_maps - f->before.atomic_maps;
+	if (ops > 0)
+		fn("kmap_maps_per_op", (double)maps[params->way] / (double)ops, arg);
 	if (params->way != WAY_KMAP)
 		return;
 	fn("kmap_flushes_count", (double)(now.pkmap_flushes - f->before.pkmap_flushes),

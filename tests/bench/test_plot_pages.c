@@ -278,6 +278,33 @@ static void colours_are_drawn(void **state)
 	dataset_free(d);
 }
 
+/* --- kmap --- */
+
+static void ways_to_map_are_drawn(void **state)
+{
+	json_t *root = fixture_results();
+	struct dataset *d;
+	struct drawn drawn;
+	char *table;
+
+	(void)state;
+	for (int block = 0; block < 2; block++)
+		set(add(root, "kmap", "vmalloc", 0, block), "kmap_maps_per_op", 0.25);
+	d = load(root, "kmap.json");
+	if (!have_gnuplot) {
+		dataset_free(d);
+		skip();
+	}
+	drawn = draw(d, "kmap");
+	assert_picture(&drawn, "kmap");
+	table = table_of(&drawn, "kmap");
+	assert_holds(table, "mapped anew");
+	assert_holds(block_of(table, 2), "\t25\t25\t25\t25.0 %\n");
+	free(table);
+	drawn_free(&drawn);
+	dataset_free(d);
+}
+
 /* --- orders --- */
 
 static void pages_are_drawn_by_order(void **state)
@@ -375,6 +402,7 @@ int main(void)
 		cmocka_unit_test(whole_memory_has_no_index),
 		cmocka_unit_test(watermarks_are_drawn_over_time),
 		cmocka_unit_test(colours_are_drawn),
+		cmocka_unit_test(ways_to_map_are_drawn),
 		cmocka_unit_test(pages_are_drawn_by_order),
 		cmocka_unit_test(simulated_machines_are_apart_and_marked),
 	};
