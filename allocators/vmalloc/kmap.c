@@ -230,7 +230,6 @@ static void *map_new(struct page *page, unsigned long pfn)
 	addr = pkmap_addr(slot);
 	if (kmap_show("kmap", addr, pfn) != 0) {
 		addr = NULL;
-		waited = true; /* the slot is for who waits */
 		goto out;
 	}
 	atomic_fetch_add_explicit(&kmap_layer.maps, 1, memory_order_relaxed);

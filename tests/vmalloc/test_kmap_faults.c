@@ -209,6 +209,49 @@ static void a_failure_wakes_who_waits(void **state)
 	kmap_down();
 }
 
+/* The system may fail when it has already taken down what was there. */
+static void *unmapping_mmap(void *addr, size_t size, int prot, int flags, int fd,
+			    off_t offset)
+{
+	if (!(flags & MAP_SHARED))
+		return mmap(addr, size, prot, flags, fd, offset);
+	munmap(addr, size);
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+static bool is_ours(void *addr)
+{
+	unsigned char resident;
+
+	return mincore(addr, PAGE_SIZE, &resident) == 0;
+}
+
+static void a_failed_mapping_leaves_the_addresses_taken(void **state)
+{
+	static const struct os_hooks hooks = {.mmap = unmapping_mmap};
+	uint64_t *atomic;
+
+	(void)state;
+	kmap_up(NULL, 1, true, PAGES);
+	stamp_pages();
+	atomic = kmap_atomic(high[0]);
+	kunmap_atomic(atomic);
+	os_set_hooks(&hooks);
+	assert_null(kmap_atomic(high[1]));
+	assert_null(kmap(high[1]));
+	os_set_hooks(NULL);
+	assert_true(is_ours(atomic));
+	assert_true(is_ours(pkmap_addr(0)));
+	/* What the slots showed before, they show no more. */
+	atomic = kmap_atomic(high[0]);
+	assert_page(atomic, 0);
+	kunmap_atomic(atomic);
+	assert_page(kmap(high[PAGES - 1]), PAGES - 1);
+	kunmap(high[PAGES - 1]);
+	kmap_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +259,7 @@ int main(void)
 		kmap_test(every_system_call_fails_from_then_on),
 		kmap_test(init_fails_cleanly),
 		kmap_test(a_failure_wakes_who_waits),
+		kmap_test(a_failed_mapping_leaves_the_addresses_taken),
 	};
 
 	return cmocka_run_group_tests(tests, pin_to_one_cpu, NULL);

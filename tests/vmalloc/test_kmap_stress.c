@@ -249,6 +249,32 @@ static void children_do_not_hang(void **state)
 	kmap_down();
 }
 
+/* Whoever waits in the parent does not in the child: no kunmap() wakes nobody there. */
+static void children_have_no_waiters(void **state)
+{
+	pthread_t thread;
+	int status = 1;
+	pid_t pid;
+
+	(void)state;
+	prepare(1, true);
+	assert_non_null(kmap(high[0]));
+	assert_int_equal(pthread_create(&thread, NULL, map_one, high[1]), 0);
+	wait_until_waiting(1);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		kunmap(high[0]);
+		_exit(kmap_check() != 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	kunmap(high[0]);
+	pthread_join(thread, NULL);
+	kunmap(high[1]);
+	kmap_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +283,7 @@ int main(void)
 		kmap_test(room_for_all_by_locks),
 		kmap_test(who_needs_no_slot_wakes_the_next),
 		kmap_test(children_do_not_hang),
+		kmap_test(children_have_no_waiters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
