@@ -12,6 +12,17 @@
 /* What Linux has when nobody changed it: DEFAULT_MAX_MAP_COUNT. */
 #define MAX_MAP_COUNT_DEFAULT 65530u
 
+static void warm(struct worker *w, struct vm_requests *r)
+{
+	uint64_t ops = w->ops, pages = 0;
+
+	while (pages < VM_WARM_PAGES && r->next < VM_WARM_REQUESTS) {
+		pages += r->ring[r->next].size_bytes >> PAGE_SHIFT;
+		vm_play(w, NULL, r, 1);
+	}
+	w->ops = ops;
+}
+
 struct vm_requests *vm_requests_new(struct worker *w,
 				    struct vm_request (*draw)(struct rng *rng,
 							      const void *arg),
@@ -22,6 +33,7 @@ struct vm_requests *vm_requests_new(struct worker *w,
 	r->next = 0;
 	for (uint32_t i = 0; i < VM_REQUESTS; i++)
 		r->ring[i] = draw(&w->rng, arg);
+	warm(w, r);
 	return r;
 }
 
