@@ -48,7 +48,9 @@ command_of() {
 	case $1 in
 	crowd) echo "LD_PRELOAD=/tests/libkmem-malloc.so /tests/crowd 1" ;;
 	unusual) for name in $unusual_tests; do
-		echo "echo '# $name'; LD_PRELOAD=/tests/libkmem-malloc.so /tests/unusual $name || exit"
+		options=
+		[ "$name" = killed_for_other_calls ] && options="KMEM_MALLOC=background=off "
+		echo "echo '# $name'; ${options}LD_PRELOAD=/tests/libkmem-malloc.so /tests/unusual $name || exit"
 	done ;;
 	kmembench) echo "/tests/kmembench run -a slab,kmem -w pair,batch --reps 1 --time 0.005 -q &&
 		/tests/kmembench run -a buddy -w page-repeat,page-bulk --reps 1 --time 0.005 -q" ;;
