@@ -17,7 +17,7 @@
 
 /* operation: the node, as text; or "alloc", with a percentile. */
 struct panel_names {
-	char node[4], title[48];
+	char node[24], title[48];
 };
 
 static const json_t *fill_of(const struct result_entry *e)

@@ -152,10 +152,22 @@ static unsigned int pcp_orders(const struct buddy_config *config)
 	return config->pcp_huge != 0 && orders <= GROUP_ORDER ? GROUP_ORDER + 1 : orders;
 }
 
+static int init_by_defaults(void)
+{
+	static const struct kmem_option_group groups[] = {{buddy_options, 0}, {NULL, 0}};
+	struct buddy_config config;
+	int err = kmem_options_defaults(groups, &config);
+
+	return err != 0 ? err : buddy_init(&config);
+}
+
 int buddy_init(const struct buddy_config *config)
 {
-	int err = check_config(config);
+	int err;
 
+	if (config == NULL)
+		return init_by_defaults();
+	err = check_config(config);
 	if (err != 0)
 		return err;
 	buddy.nr_nodes = (unsigned int)phys_memory.nr_nodes;

@@ -386,10 +386,25 @@ static void tear_down(void)
 	kmem_nr_frames = 0;
 }
 
+static int init_by_defaults(void)
+{
+	static const struct kmem_option_group groups[] = {{phys_options, 0}, {NULL, 0}};
+	struct phys_config config;
+	int err = kmem_options_defaults(groups, &config);
+
+	if (err != 0)
+		return err;
+	err = phys_init(&config);
+	kmem_options_release(groups, &config);
+	return err;
+}
+
 int phys_init(const struct phys_config *config)
 {
 	int err;
 
+	if (config == NULL)
+		return init_by_defaults();
 	if (phys_memory.up)
 		return kmem_error(
 			-EBUSY, "physical memory is already set up; one process has one, "

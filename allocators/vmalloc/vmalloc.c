@@ -174,10 +174,23 @@ static void release_tables(void)
 	vmap_layer = (struct vmap_layer){.range_bytes = 0};
 }
 
+static int init_by_defaults(void)
+{
+	static const struct kmem_option_group groups[] = {{vmalloc_options, 0},
+							  {NULL, 0}};
+	struct vmalloc_config config;
+	int err = kmem_options_defaults(groups, &config);
+
+	return err != 0 ? err : vmalloc_init(&config);
+}
+
 int vmalloc_init(const struct vmalloc_config *config)
 {
-	int err = check_surroundings();
+	int err;
 
+	if (config == NULL)
+		return init_by_defaults();
+	err = check_surroundings();
 	if (err != 0)
 		return err;
 	vmap_layer.config = *config;

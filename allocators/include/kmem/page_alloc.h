@@ -36,6 +36,7 @@ struct buddy_config {
 
 extern KMEM_API const struct kmem_option buddy_options[];
 
+/* config NULL: the defaults. 0, or -EBUSY, -EINVAL, -ENOMEM with an error text. */
 KMEM_API int buddy_init(const struct buddy_config *config);
 KMEM_API void buddy_exit(void);
 

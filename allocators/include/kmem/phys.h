@@ -36,7 +36,8 @@ struct phys_config {
 
 extern KMEM_API const struct kmem_option phys_options[];
 
-/* 0, -EBUSY when already up, -EINVAL, -ENOMEM; kmem_last_error() has the sentence. */
+/* config NULL: the defaults. 0, -EBUSY when already up, -EINVAL, -ENOMEM;
+ * kmem_last_error() has the sentence. */
 KMEM_API int phys_init(const struct phys_config *config);
 KMEM_API void phys_exit(void);
 

@@ -47,8 +47,8 @@ struct vmalloc_config {
 extern KMEM_API const struct kmem_option vmalloc_options[];
 
 /*
- * 0; -EBUSY when up already; -EINVAL with the private backing, or without
- * phys_init(); -ENOMEM. One thread, after kmem_cache_init().
+ * config NULL: the defaults. 0; -EBUSY when up already; -EINVAL with the private backing,
+ * or without phys_init(); -ENOMEM. One thread, after kmem_cache_init().
  */
 KMEM_API int vmalloc_init(const struct vmalloc_config *config);
 /* Releases everything, live areas too; no other thread may be calling. */
