@@ -31,6 +31,7 @@ static const char help[] =
 	"  reclaim, reclaim-time who takes pages back; free pages between the watermarks\n"
 	"  numa-fallback         which node serves while one runs out of memory, and latency\n"
 	"  numa-pass             where memory goes that is freed on another node\n"
+	"  kmap                  ns to reach a HIGHMEM page, by the way and its reuse\n"
 	"  colour                misses and time with and without cache colouring\n"
 	"  ablation              variants of an allocator against the plain one\n"
 	"\n"

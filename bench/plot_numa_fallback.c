@@ -42,7 +42,7 @@ static double clock_step(const struct result_entry *e)
 static double share_of(const json_t *step, size_t node)
 {
 	const json_t *served = json_object_get(step, "served");
-	double all = number_of(step, "unknown");
+	double all = 0; /* whose place is known */
 	size_t i;
 	const json_t *blocks;
 
@@ -137,7 +137,8 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 			"asked for",
 		.note = "Medians over blocks; pale band: minimum to maximum. Latency pass, "
 			"steps of the fill, all fills together. 100 %: all of the preferred "
-			"node's memory, its reserve included.",
+			"node's memory, its reserve included. Shares are of the blocks whose "
+			"node is known.",
 		.panels = panels,
 		.take = take_curves,
 		.step_ns = coarsest_clock(p->d, cell, used),

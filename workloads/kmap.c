@@ -272,6 +272,7 @@ static void take_pages(struct worker *w, struct kmap_state *s, uint32_t n)
 			worker_fail(w, "workload 'kmap': %s", kmem_last_error());
 		s->page[s->n] = page;
 	}
+	probe_hold(w->probe, (int64_t)s->n << PAGE_SHIFT);
 }
 
 /* Neighbouring frames in neighbouring slots would be one mapping to the system. */
@@ -337,6 +338,7 @@ static void kmap_thread_teardown(struct worker *w)
 	w->check = s->saved.check;
 	w->after_alloc = s->saved.after_alloc;
 	w->touch_ends = s->saved.touch_ends;
+	probe_hold(w->probe, -((int64_t)s->n << PAGE_SHIFT));
 	free_pages_bulk(s->n, s->page);
 	arena_free(s, s->bytes);
 }

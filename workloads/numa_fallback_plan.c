@@ -164,7 +164,8 @@ static int plan_fill(struct fallback *f, const struct workload_run *run)
 	f->blocks_per_step = (uint32_t)((blocks + params->steps - 1) / params->steps);
 	f->fill.nr_steps = (f->blocks_max + f->blocks_per_step - 1) / f->blocks_per_step;
 	f->fill.step_bytes = (uint64_t)f->blocks_per_step * run->size_bytes;
-	f->blocks_returned = (uint32_t)(f->fill.node_bytes / 2 / run->size_bytes);
+	blocks = f->fill.node_bytes / 2 / run->size_bytes;
+	f->blocks_returned = blocks < f->blocks_max ? (uint32_t)blocks : f->blocks_max;
 	return 0;
 }
 

@@ -142,8 +142,10 @@ static uint64_t pass_footprint(const struct workload_run *run)
 	       run->size_bytes;
 }
 
-/* The node of a consumer: the others that have CPUs, in turn. nr_nodes: there is none. */
-static unsigned int consumers_node(const struct pass *pass, unsigned int turn)
+/* The node of a consumer, the others that have CPUs in turn, and which of its CPUs.
+ * nr_nodes: there is none. */
+static unsigned int consumers_node(const struct pass *pass, unsigned int turn,
+				   unsigned int *cpu)
 {
 	unsigned int nr = pass->nodes.nr, found = 0, at[MAX_NUMNODES];
 
@@ -153,6 +155,7 @@ static unsigned int consumers_node(const struct pass *pass, unsigned int turn)
 		if (numa_nodes_cpus(&pass->nodes, nid) > 0)
 			at[found++] = nid;
 	}
+	*cpu = found > 0 ? turn / found : 0;
 	return found > 0 ? at[turn % found] : nr;
 }
 
@@ -161,10 +164,11 @@ static int pass_setup(struct workload_run *run)
 	const struct pass_params *params = run->params;
 	struct pass *pass = arena_alloc(sizeof(*pass));
 	int err = numa_nodes_open(&pass->nodes, run, params->node);
+	unsigned int cpu;
 
 	pass->producers_node = (unsigned int)params->node;
 	if (err == 0 && (numa_nodes_cpus(&pass->nodes, pass->producers_node) == 0 ||
-			 consumers_node(pass, 0) == pass->nodes.nr))
+			 consumers_node(pass, 0, &cpu) == pass->nodes.nr))
 		err = kmem_error(
 			-EINVAL,
 			"workload 'numa-pass' has node=%u for its producers, and the CPUs "
@@ -190,14 +194,17 @@ static bool recording(const struct worker *w)
 	return w->probe != NULL && w->pass != PASS_MEMORY;
 }
 
-/* Blocks of a producer that count as fresh: twice those under way, whole batches, and at
- * least half a quantum, in which per-CPU lists are filled. */
+/* Blocks of a producer that count as fresh: twice those under way, and at least half a
+ * quantum, in which per-CPU lists are filled; whole batches. */
 static uint64_t fresh_first(const struct workload_run *run)
 {
 	const struct pass_params *params = run->params;
 	uint64_t n = 2 * (params->queue_batches + 2) * params->batch_blocks;
 
-	return n > BLOCKS_PER_QUANTUM / 2 ? n : BLOCKS_PER_QUANTUM / 2;
+	if (n < BLOCKS_PER_QUANTUM / 2)
+		n = BLOCKS_PER_QUANTUM / 2;
+	return (n + params->batch_blocks - 1) / params->batch_blocks *
+	       params->batch_blocks;
 }
 
 static int pass_thread_setup(struct worker *w)
@@ -207,6 +214,7 @@ static int pass_thread_setup(struct worker *w)
 	uint32_t n = (uint32_t)params->batch_blocks;
 	size_t bytes = sizeof(struct pass_state) + n * (2 * sizeof(void *) + sizeof(int));
 	struct pass_state *s = arena_alloc(bytes);
+	unsigned int cpu = w->index / 2;
 
 	s->bytes = bytes;
 	s->pass = pass;
@@ -217,9 +225,9 @@ static int pass_thread_setup(struct worker *w)
 	s->held = s->block + n;
 	s->lies = (int *)(void *)(s->held + n);
 	s->fresh_first = fresh_first(w->run);
-	s->nid = produces(w) ? pass->producers_node : consumers_node(pass, w->index / 2);
+	s->nid = produces(w) ? pass->producers_node : consumers_node(pass, cpu, &cpu);
 	w->state = s;
-	if (!numa_nodes_bind(&pass->nodes, s->nid, w->index / 2))
+	if (!numa_nodes_bind(&pass->nodes, s->nid, cpu))
 		return kmem_error(-EINVAL,
 				  "a thread of workload 'numa-pass' cannot be bound to a "
 				  "CPU of node %u",

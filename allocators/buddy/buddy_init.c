@@ -176,6 +176,7 @@ int buddy_init(const struct buddy_config *config)
 	buddy.direct_base = kmem_direct_base;
 	buddy.block_zone = phys_memory.block_zone;
 	buddy.rows = config->lower == BUDDY_ROWS;
+	buddy.forked = false;
 	buddy.mobility = config->mobility;
 	buddy.pcp_orders = pcp_orders(config);
 	buddy.pcp_kinds = buddy.mobility && buddy.pcp_orders != 0 ? NR_KINDS

@@ -144,6 +144,7 @@ struct buddy {
 	char *direct_base;
 	unsigned long hit_frames; /* nr_frames; 0: frees have to look at groups */
 	const uint8_t *block_zone;
+	bool forked;	 /* in a child: counters may have been between two additions */
 	gfp_t miss_mask; /* flags that change something even if a page is at hand */
 	unsigned int pcp_orders; /* orders with per-CPU lists: 0 .. this - 1 */
 	unsigned long nr_frames; /* 0: not set up */

@@ -52,6 +52,7 @@ static void unlock(void)
 
 static void child(void)
 {
+	buddy.forked = true;
 	reclaim_fork_child();
 	kswapd_fork_child();
 }

@@ -5,6 +5,7 @@
  * option topology, which that library has not, says otherwise.
  */
 #include "allocators/malloc/malloc_fast.h"
+#include "allocators/phys/phys_internal.h"
 #include "allocators/vmalloc/layers_ops.h"
 
 struct ops_config {
@@ -39,10 +40,14 @@ static struct allocator *ops_create(const struct allocator_ops *ops, const void 
 				    const struct allocator_env *env)
 {
 	const struct ops_config *c = config;
+	int err;
 
 	(void)env;
+	/* The start alone reads it. */
 	malloc_topology = c->topology;
-	if (kmem_malloc_init(&c->kmem) != 0)
+	err = kmem_malloc_init(&c->kmem);
+	malloc_topology = PHYS_TOPOLOGY_FLAT;
+	if (err != 0)
 		return NULL;
 	instance.ops = ops;
 	return &instance;

@@ -223,10 +223,20 @@ void os_sleep(long ns)
 }
 
 /* A second time where the first fails: a wake-up that is lost is lost for good. */
+static void futex_wake(_Atomic uint32_t *word, uint32_t waiters)
+{
+	if (os_hooks_now.futex(word, FUTEX_WAKE_PRIVATE, waiters, NULL) < 0)
+		os_hooks_now.futex(word, FUTEX_WAKE_PRIVATE, waiters, NULL);
+}
+
 void os_futex_wake(_Atomic uint32_t *word)
 {
-	if (os_hooks_now.futex(word, FUTEX_WAKE_PRIVATE, 1, NULL) < 0)
-		os_hooks_now.futex(word, FUTEX_WAKE_PRIVATE, 1, NULL);
+	futex_wake(word, 1);
+}
+
+void os_futex_wake_all(_Atomic uint32_t *word)
+{
+	futex_wake(word, INT32_MAX);
 }
 
 /* --- limits --- */

@@ -27,7 +27,9 @@ int os_thread_create(pthread_t *thread, void *(*fn)(void *arg), void *arg);
  * return early for any reason, a failure of the system among them. */
 void os_futex_wait(_Atomic uint32_t *word, uint32_t value,
 		   const struct timespec *timeout);
+/* One thread that waits; all of them. */
 void os_futex_wake(_Atomic uint32_t *word);
+void os_futex_wake_all(_Atomic uint32_t *word);
 
 /* Sleeps for so long at least. By futex(2), which sandboxes know that let malloc() wait
  * for locks, unlike nanosleep(2). */

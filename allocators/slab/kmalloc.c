@@ -164,6 +164,13 @@ static void open_class(unsigned int class, uint8_t id)
 		class, id);
 }
 
+void kmalloc_publish(struct kmem_cache *_Atomic *slot, struct kmem_cache *cache)
+{
+	atomic_store_explicit(slot, cache, memory_order_release);
+	if (!(cache->flags & SLAB_CACHE_DMA))
+		open_class((unsigned int)(slot - kmalloc_caches), cache->hit_out);
+}
+
 void kmalloc_exit(void)
 {
 	for (unsigned int class = 0; class < kmalloc_nr_classes; class ++) {
@@ -212,7 +219,6 @@ size_t kmalloc_class_size(size_t size)
 static KMEM_COLD struct kmem_cache *first_of_class(unsigned int class, gfp_t gfp)
 {
 	bool dma = (gfp & __GFP_DMA) != 0;
-	struct kmem_cache *cache;
 
 	if (dma && !have_dma) {
 		kmem_error(
@@ -220,10 +226,7 @@ static KMEM_COLD struct kmem_cache *first_of_class(unsigned int class, gfp_t gfp
 			"kmalloc: there is no DMA zone, set dma=16M or drop __GFP_DMA");
 		return NULL;
 	}
-	cache = create_general_cache(class, gfp, dma);
-	if (cache && !dma)
-		open_class(class, cache->hit_out);
-	return cache;
+	return create_general_cache(class, gfp, dma);
 }
 
 struct kmem_cache *kmalloc_cache_of(size_t size, gfp_t gfp)

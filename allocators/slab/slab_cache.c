@@ -42,13 +42,13 @@ void slab_chain_lock(void)
 
 bool slab_chain_lock_in_reclaim(void)
 {
-	enum { TRIES = 1000 };
+	enum { TRIES = 50 };
 
 	/* Who holds it is about to give memory back, mostly: worth a little waiting. */
 	for (int i = 0; i < TRIES && chain_depth == 0; i++) {
 		if (slab_chain_trylock())
 			return true;
-		sched_yield();
+		os_yield((unsigned int)i);
 	}
 	return false;
 }
@@ -181,7 +181,7 @@ struct kmem_cache *slab_cache_new(const char *name, size_t size, size_t align,
 		open_hit_path(cache);
 		list_add_tail(&cache->next, &slab_cache_chain);
 		if (slot)
-			atomic_store_explicit(slot, cache, memory_order_release);
+			kmalloc_publish(slot, cache);
 	}
 	slab_chain_unlock();
 	if (!taken)
@@ -261,6 +261,12 @@ int kmem_cache_destroy(struct kmem_cache *cache)
 
 	if (!cache)
 		return 0;
+	if (chain_depth != 0)
+		return kmem_error(
+			-EBUSY,
+			"cache '%s' cannot be destroyed from a destructor, or while "
+			"slabinfo() looks: do it afterwards",
+			cache->name);
 	slab_chain_lock();
 	slab_drain(cache, true);
 	slab_release_free(cache);

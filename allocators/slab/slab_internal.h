@@ -242,6 +242,8 @@ size_t kmalloc_class_size(size_t size);
 /* Made if need be, with memory as gfp says, so not under a lock of this layer. NULL with
  * an error text: no memory, or __GFP_DMA where there is no such zone. */
 struct kmem_cache *kmalloc_cache_of(size_t size, gfp_t gfp);
+/* A general cache is there from now on. Under the lock of the list of caches. */
+void kmalloc_publish(struct kmem_cache *_Atomic *slot, struct kmem_cache *cache);
 /* Whether a general cache has that name, or will have. */
 bool kmalloc_owns_name(const char *name);
 /* Frees a block that kmalloc() took from the page allocator; false: it is none. */

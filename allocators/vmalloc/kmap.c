@@ -181,11 +181,12 @@ static uint32_t take_slot(void)
 
 /* --- kmap and kunmap --- */
 
-/* Somebody has unmapped, or passes on that somebody has. */
-static void wake_one(void)
+/* Somebody has unmapped: all who wait look again, as in 2.6.28. One may take the slot
+ * that another does not need any more, for its frame has been mapped meanwhile. */
+static void wake_waiters(void)
 {
 	atomic_fetch_add(&kmap_layer.freed, 1);
-	os_futex_wake(&kmap_layer.freed);
+	os_futex_wake_all(&kmap_layer.freed);
 }
 
 /* Sleeps until a slot may be free; one that gets free meanwhile is returned. Gives the
@@ -211,34 +212,30 @@ static uint32_t wait_for_slot(void)
 /* Under the mutex, which is given up while it waits. */
 static void *map_new(struct page *page, unsigned long pfn)
 {
-	bool waited = false;
 	uint32_t slot;
 	char *addr;
 
 	for (;;) {
 		addr = map_shown(page, pfn); /* by another thread, meanwhile */
 		if (addr != NULL)
-			goto out;
+			return addr;
 		slot = take_slot();
-		if (slot == PKMAP_NONE) {
-			waited = true;
+		if (slot == PKMAP_NONE)
 			slot = wait_for_slot();
-		}
 		if (slot != PKMAP_NONE)
 			break;
 	}
 	addr = pkmap_addr(slot);
 	if (kmap_show("kmap", addr, pfn) != 0) {
-		addr = NULL;
-		goto out;
+		/* The slot is free for who found none meanwhile. */
+		if (atomic_load(&kmap_layer.waiters) != 0)
+			wake_waiters();
+		return NULL;
 	}
 	atomic_fetch_add_explicit(&kmap_layer.maps, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&page->_mapcount, 1, memory_order_relaxed);
 	atomic_store(&kmap_layer.word[slot], (uint64_t)pfn << PKMAP_PFN_SHIFT | 2);
 	atomic_store_explicit(&kmap_layer.slot_of[pfn], slot + 1, memory_order_release);
-out:
-	if (waited && atomic_load(&kmap_layer.waiters) != 0)
-		wake_one();
 	return addr;
 }
 
@@ -287,7 +284,7 @@ void kunmap(struct page *page)
 		return;
 	atomic_fetch_sub_explicit(&page->_mapcount, 1, memory_order_relaxed);
 	if (KMEM_UNLIKELY(atomic_load(&kmap_layer.waiters) != 0))
-		wake_one();
+		wake_waiters();
 }
 
 void kmap_flush_unused(void)

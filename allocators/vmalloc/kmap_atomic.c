@@ -109,9 +109,17 @@ static KMEM_COLD void watch_thread(void)
 
 /* --- kmap_atomic and kunmap_atomic --- */
 
+/* NULL also for a thread that had mapped something when kmap_exit() was called. */
+static KMEM_ALWAYS_INLINE struct kmap_stack *current_stack(void)
+{
+	if (KMEM_UNLIKELY(current_generation != kmap_layer.generation))
+		current = NULL;
+	return current;
+}
+
 static KMEM_ALWAYS_INLINE struct kmap_stack *own_stack(void)
 {
-	struct kmap_stack *s = current;
+	struct kmap_stack *s = current_stack();
 
 	if (s != NULL)
 		return s;
@@ -187,7 +195,7 @@ static KMEM_COLD void report_bad_unmap(const void *addr)
 
 void kunmap_atomic(const void *addr)
 {
-	struct kmap_stack *s = current;
+	struct kmap_stack *s = current_stack();
 	char *last;
 
 	if (virt_addr_valid(addr) && !kmap_is_highmem(virt_to_pfn(addr)))

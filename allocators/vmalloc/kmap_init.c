@@ -103,25 +103,39 @@ static void release(void)
 	if (kmap_layer.slot_of != NULL)
 		os_unmap(kmap_layer.slot_of, kmap_layer.slot_of_bytes);
 	pthread_mutex_destroy(&kmap_layer.mutex);
-	kmap_layer = (struct kmap_layer){.generation = kmap_layer.generation};
+	/* Who is still inside a window finds that it is gone. */
+	kmap_layer = (struct kmap_layer){.generation = kmap_layer.generation + 1};
 }
 
-/* What the window may come to; the atomic stacks lie within what vmalloc leaves anyway.
+/* What the window may come to, but a quarter at most: kmap() says so where the system has
+ * no mapping left. The atomic stacks lie within what vmalloc leaves anyway.
  */
 static void set_maps_aside(void)
 {
-	uint64_t aside = kmap_layer.nr_slots + 1;
+	uint64_t aside = kmap_layer.nr_slots + 1, most = vmap_layer.maps_max / 4;
 
-	if (aside > vmap_layer.maps_max)
-		aside = vmap_layer.maps_max;
+	if (aside > most)
+		aside = most;
 	kmap_layer.maps_aside = aside;
 	vmap_layer.maps_max -= aside;
 }
 
+static int init_by_defaults(void)
+{
+	static const struct kmem_option_group groups[] = {{kmap_options, 0}, {NULL, 0}};
+	struct kmap_config config;
+	int err = kmem_options_defaults(groups, &config);
+
+	return err != 0 ? err : kmap_init(&config);
+}
+
 int kmap_init(const struct kmap_config *config)
 {
-	int err = check_surroundings(config);
+	int err;
 
+	if (config == NULL)
+		return init_by_defaults();
+	err = check_surroundings(config);
 	if (err != 0)
 		return err;
 	kmap_layer.generation++;

@@ -5,6 +5,7 @@
  */
 #include "tests/slab/slab_test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -211,6 +212,51 @@ static void test_destructor_that_allocates(void **state)
 
 static atomic_bool stop;
 
+/* --- under the lock of the list --- */
+
+static struct kmem_cache *doomed;
+static int refused;
+
+static void destroying_dtor(void *object)
+{
+	(void)object;
+	refused += kmem_cache_destroy(doomed) == -EBUSY;
+}
+
+static void destroying_look(const struct kmem_cache_info *info, void *arg)
+{
+	(void)info, (void)arg;
+	refused += kmem_cache_destroy(doomed) == -EBUSY;
+}
+
+static void nothing(void *object)
+{
+	(void)object;
+}
+
+/* Whoever walks the caches stands on one. */
+static void test_no_destruction_from_within(void **state)
+{
+	struct kmem_cache *cache;
+
+	(void)state;
+	slab_test_start(MEMORY);
+	doomed = kmem_cache_create("doomed", 64, 0, 0, NULL, NULL);
+	cache = kmem_cache_create("dtor", 64, 0, 0, nothing, destroying_dtor);
+	kmem_cache_free(cache, kmem_cache_alloc(cache, GFP_KERNEL));
+	refused = 0;
+	kmem_cache_reap();
+	assert_true(refused > 0);
+	assert_non_null(
+		strstr(kmem_last_error(), "cannot be destroyed from a destructor"));
+	refused = 0;
+	slabinfo(destroying_look, NULL);
+	assert_true(refused > 0);
+	assert_int_equal(kmem_cache_destroy(doomed), 0);
+	assert_int_equal(kmem_cache_destroy(cache), 0);
+	slab_test_stop();
+}
+
 static void *churn(void *arg)
 {
 	unsigned int seed = (unsigned int)(uintptr_t)arg;
@@ -273,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_kswapd_does_too),
 		cmocka_unit_test(test_growing_reclaims),
 		cmocka_unit_test(test_destructor_that_allocates),
+		cmocka_unit_test(test_no_destruction_from_within),
 		cmocka_unit_test(test_threads_under_pressure),
 	};
 

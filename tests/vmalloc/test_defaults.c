@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <kmem/highmem.h>
 #include <kmem/page_alloc.h>
 #include <kmem/phys.h>
 #include <kmem/slab.h>
@@ -24,10 +25,12 @@ static void test_null_is_defaults(void **state)
 		assert_int_equal(buddy_init(NULL), 0);
 		assert_int_equal(kmem_cache_init(NULL), 0);
 		assert_int_equal(vmalloc_init(NULL), 0);
+		assert_int_equal(kmap_init(NULL), 0);
 		p = vmalloc(3 * PAGE_SIZE);
 		assert_non_null(p);
 		memset(p, 1, 3 * PAGE_SIZE);
 		vfree(p);
+		kmap_exit();
 		vmalloc_exit();
 		kmem_cache_exit();
 		buddy_exit();

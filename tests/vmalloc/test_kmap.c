@@ -349,6 +349,96 @@ static void unbalanced_atomic_is_reported(void **state)
 	kmap_down();
 }
 
+/* A thread that is inside when all goes, and comes back when there is another window. */
+static void *stay_inside(void *arg)
+{
+	pthread_barrier_t *step = arg;
+	uint64_t *addr = kmap_atomic(high[0]);
+
+	pthread_barrier_wait(step); /* inside */
+	pthread_barrier_wait(step); /* down */
+	kunmap_atomic(addr);
+	pthread_barrier_wait(step);
+	pthread_barrier_wait(step); /* up again, and another is inside */
+	addr = kmap_atomic(high[1]);
+	*addr = 1;
+	kunmap_atomic(addr);
+	return NULL;
+}
+
+static void exit_ends_what_was_mapped(void **state)
+{
+	pthread_barrier_t step;
+	pthread_t thread;
+	uint64_t *addr;
+
+	(void)state;
+	kmap_up(NULL, 4, true, 2);
+	expect_reports();
+	pthread_barrier_init(&step, NULL, 2);
+	assert_int_equal(pthread_create(&thread, NULL, stay_inside, &step), 0);
+	pthread_barrier_wait(&step);
+	kmap_exit();
+	pthread_barrier_wait(&step);
+	pthread_barrier_wait(&step);
+	assert_int_equal(nr_reports, 1); /* "this thread has nothing mapped" */
+	nr_reports = 0;
+	assert_int_equal(kmap_init(NULL), 0);
+	addr = kmap_atomic(high[0]);
+	*addr = 7;
+	pthread_barrier_wait(&step);
+	pthread_join(thread, NULL);
+	assert_int_equal(*addr, 7);
+	kunmap_atomic(addr);
+	assert_int_equal(nr_reports, 0);
+	pthread_barrier_destroy(&step);
+	kmap_down();
+}
+
+static void *map_and_unmap(void *page)
+{
+	char *addr = kmap(page);
+
+	if (addr != NULL)
+		kunmap(page);
+	return addr;
+}
+
+/* Who waits for a slot goes on when its frame is shown meanwhile, though no slot is free,
+ * whoever else waits. */
+static void a_shown_frame_ends_the_wait(void **state)
+{
+	pthread_t first, second;
+	void *addr;
+
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		uint64_t before;
+
+		kmap_up(NULL, 1, true, 3);
+		before = kmap_stats_now().pkmap_waits;
+		kmap(high[0]);
+		assert_int_equal(pthread_create(&first, NULL, map_and_unmap, high[1]), 0);
+		while (kmap_stats_now().pkmap_waits < before + 1)
+			usleep(100);
+		assert_int_equal(pthread_create(&second, NULL, map_and_unmap, high[2]),
+				 0);
+		while (kmap_stats_now().pkmap_waits < before + 2)
+			usleep(100);
+		alarm(60);
+		kunmap(high[0]);
+		addr = kmap(high[2]);
+		assert_non_null(addr);
+		pthread_join(second, &addr);
+		assert_non_null(addr);
+		kunmap(high[2]);
+		pthread_join(first, &addr);
+		assert_non_null(addr);
+		alarm(0);
+		kmap_down();
+	}
+}
+
 /* The page allocator keeps frames that some window shows to a user. */
 static void freeing_a_mapped_page_is_reported(void **state)
 {
@@ -386,6 +476,8 @@ int main(void)
 		kmap_test(atomic_never_waits),
 		kmap_test(kunmap_misuse_is_reported),
 		kmap_test(unbalanced_atomic_is_reported),
+		kmap_test(exit_ends_what_was_mapped),
+		kmap_test(a_shown_frame_ends_the_wait),
 		kmap_test(freeing_a_mapped_page_is_reported),
 	};
 

@@ -95,6 +95,16 @@ void probe_bytes_allocated(struct probe *p, struct allocator *a, void *block, si
 	change(p->bytes, (int64_t)size, usable_bytes(p, a, block), (int64_t)size);
 }
 
+void probe_hold(struct probe *p, int64_t bytes)
+{
+	if (p == NULL)
+		return;
+	probe_live(p, bytes);
+	if (p->bytes != NULL)
+		change(p->bytes, bytes, p->usable_known ? bytes : 0,
+		       bytes > 0 ? bytes : 0);
+}
+
 void probe_bytes_freed(struct probe *p, struct allocator *a, void *block, size_t size)
 {
 	change(p->bytes, -(int64_t)size, -usable_bytes(p, a, block), 0);

@@ -76,6 +76,9 @@ void probe_live_flush(struct probe *p);
 void probe_bytes_allocated(struct probe *p, struct allocator *a, void *block,
 			   size_t size);
 void probe_bytes_freed(struct probe *p, struct allocator *a, void *block, size_t size);
+/* Memory that a workload takes for its own use, in no block of the allocator's vtable, is
+ * live from here on; below 0: no more. p NULL: nobody counts. Off the clock. */
+void probe_hold(struct probe *p, int64_t bytes);
 /* The three as they were at one moment, from any thread. False when the writer was
  * preempted half-way: that is not waited for, and they may be one block apart. */
 bool probe_bytes_read(const struct probe_bytes *bytes, int64_t *live, int64_t *usable,

@@ -78,7 +78,8 @@ static uint64_t max_map_count(void)
 int vm_check_mappings(const char *workload, const char *name, uint64_t areas,
 		      uint64_t mappings)
 {
-	uint64_t max = max_map_count(), allowed = max - max / 16;
+	/* What vmalloc leaves to others, and kmap's window. */
+	uint64_t max = max_map_count(), allowed = max - max / 8;
 
 	if (mappings <= allowed)
 		return 0;
@@ -89,7 +90,7 @@ int vm_check_mappings(const char *workload, const char *name, uint64_t areas,
 			  " to spare: lower %s, or raise the limit with 'sysctl "
 			  "vm.max_map_count=%" PRIu64 "'",
 			  workload, name, areas, mappings, allowed, name,
-			  mappings + mappings / 15 + 1);
+			  mappings + mappings / 7 + 1);
 }
 
 void vm_fail_align(const struct worker *w, const void *ptr, size_t align)

@@ -46,9 +46,9 @@ struct kmap_config {
 extern KMEM_API const struct kmem_option kmap_options[];
 
 /*
- * 0; -EBUSY when up already; -EINVAL with the private backing, without phys_init(), or
- * with no slots; -ENOMEM. One thread, after phys_init() and, where there will be one,
- * vmalloc_init(), which leaves the mappings to it.
+ * config NULL: the defaults. 0; -EBUSY when up already; -EINVAL with the private backing,
+ * without phys_init(), or with no slots; -ENOMEM. One thread, after phys_init() and,
+ * where there will be one, vmalloc_init(), which leaves the mappings to it.
  */
 KMEM_API int kmap_init(const struct kmap_config *config);
 /* Takes all windows down, those in use too; no other thread may be calling. Before

@@ -100,7 +100,8 @@ KMEM_API struct kmem_cache *kmem_cache_create(const char *name, size_t size, siz
 					      kmem_cache_ctor dtor);
 /*
  * 0, or -EBUSY with a text that counts the live objects; the cache then stays
- * usable. No other thread may be using the cache. NULL is ignored.
+ * usable. No other thread may be using the cache. NULL is ignored. -EBUSY also from a
+ * destructor of objects, and from what slabinfo() calls.
  */
 KMEM_API int kmem_cache_destroy(struct kmem_cache *cache);
 /*
