@@ -23,7 +23,7 @@ def caches(text):
               + [f"<{n}>" for n in TUNABLES] + [":", "slabdata"] + [f"<{n}>" for n in SLABDATA])
     check(words == wanted, "the second line names the kernel's columns", lines[1])
     matches = [LINE.fullmatch(line) for line in lines[2:]]
-    check(len(matches) > 10 and all(matches), "every other line is a cache", text)
+    check(len(matches) >= 2 and all(matches), "every other line is a cache", text)
     table = {m[1]: dict(zip(NUMBERS, map(int, (m[2] + m[3] + m[4]).split())))
              for m in matches if m}
     check(len(table) == len(lines) - 2, "no cache is listed twice")
