@@ -67,7 +67,11 @@ do for [p = 1:PANELS] {
     set rmargin at screen X0 + (p - 1) * (W + GAP) + W - wpx(TEXT_PX)
     # Variants of one allocator are told apart by their options.
     COLON = BARS ? strstrt(S_NAME[p], ":") : 0
-    set label 1 S_NAME[p][COLON + 1:strlen(S_NAME[p])] at graph 0, screen TOP - px(8) left textcolor rgb TEXT
+    TITLE = S_NAME[p][COLON + 1:strlen(S_NAME[p])]
+    TITLE_PX = W * WIDTH + 18
+    TITLE_FONT = strlen(TITLE) * 8.2 > TITLE_PX ? SMALL_FONT : ""
+    TITLE = strlen(TITLE) * 6.9 > TITLE_PX ? TITLE[1:int(TITLE_PX / 6.9) - 1] . "…" : TITLE
+    set label 1 TITLE at graph 0, screen TOP - px(8) left textcolor rgb TEXT font TITLE_FONT
     set label 2 TALLY[p] at graph 0, screen TOP - px(28) left textcolor rgb MUTED font SMALL_FONT
     set ytics () textcolor rgb TEXT
     do for [r = 1:NR_ROWS] {
