@@ -135,10 +135,9 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 		.subtitle =
 			"which node serves the requests, and how long they take, by the memory "
 			"asked for",
-		.note = "Medians over blocks; pale band: minimum to maximum. Latency pass, "
-			"steps of the fill, all fills together. 100 %: all of the preferred "
-			"node's memory, its reserve included. Shares are of the blocks whose "
-			"node is known.",
+		.note = "Medians over blocks; band: minimum to maximum. Latency pass, all fills "
+			"together. 100 %: the node's memory, reserve included. Shares: of blocks "
+			"whose node is known.",
 		.panels = panels,
 		.take = take_curves,
 		.step_ns = coarsest_clock(p->d, cell, used),
