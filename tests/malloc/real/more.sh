@@ -16,7 +16,7 @@ run_php() { # without its own pools: every value is malloc's
 }
 needs_ruby() { need ruby; }
 run_ruby() {
-	under ruby --disable-gems -e 'n = ARGV[0].to_i; require "digest"
+	under ruby --disable-gems -e 'n = ARGV[0].to_i; require "digest/md5"
 		sums = 4.times.map { |t| Thread.new { h = Hash.new { |x, k| x[k] = [] }
 			n.times { |i| h["k#{i * 7919 % (4000 + t)}"] << "v" * (i % 300); h.delete("k#{i % 999}") if i % 5 == 0 }
 			Digest::MD5.hexdigest(h.sort.flatten.join("|").gsub(/v+/) { |m| m.size.to_s }) } }.map(&:value)
