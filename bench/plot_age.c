@@ -40,15 +40,6 @@ static const struct clock_panel panels[] = {
 	{"free, 99th percentile", CLOCK_NS, OF_SEGMENTS("free", "p99")},
 };
 
-/* The clock's step in a block: what takes less is not told apart. */
-static double clock_step(const struct result_entry *e)
-{
-	const json_t *latency = json_object_get(e->kmembench, "latency");
-	double step = json_number_value(json_object_get(latency, "clock_granularity_ns"));
-
-	return step > 1 ? step : 1;
-}
-
 /* Latency of the operations up to each mark of the clock, block by block. */
 static void segments_of(const struct measurement *m, const struct clock_panel *panel,
 			struct curves *out)
@@ -104,19 +95,6 @@ static void take_curves(const struct measurement *m, const struct clock_panel *p
 		segments_of(m, panel, out);
 }
 
-static double coarsest_clock(const struct dataset *d, size_t cell, const bool *used)
-{
-	double step = 1;
-
-	for (size_t s = 0; s < d->nr_series; s++) {
-		const struct measurement *m = dataset_at(d, cell, s);
-
-		for (size_t b = 0; used[s] && b < m->nr_blocks; b++)
-			step = fmax(step, clock_step(&m->blocks[b]));
-	}
-	return step;
-}
-
 static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 {
 	const struct clock_picture picture = {
@@ -130,7 +108,7 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 		.panels = panels,
 		.nr_panels = KMEM_ARRAY_SIZE(panels),
 		.take = take_curves,
-		.step_ns = coarsest_clock(p->d, cell, used),
+		.step_ns = clock_step_of_cell(p->d, cell, used),
 	};
 
 	return plot_clock_draw(p, cell, used, &picture);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What age and frag-time have in common: medians over blocks against the bytes that were
- * allocated so far, a panel for each figure, a line for each allocator.
+ * What age, frag-time and numa-fallback have in common: medians over blocks against the
+ * bytes that were allocated so far, a panel for each figure, a line for each allocator.
  */
 #include "bench/plot_clock.h"
 
-#include <errno.h>
-
 #include "bench/plot_alloc.h"
+
+#include <errno.h>
+#include <math.h>
 
 /* Steps of a curve: more than a panel has pixels for would show nothing more. */
 #define POINTS 160
@@ -55,6 +56,27 @@ static size_t write_table(struct plotter *p, size_t cell, const bool *used,
 	fprintf(p->table, "%g\n", picture->step_ns);
 	free(drawn);
 	return n;
+}
+
+double clock_step(const struct result_entry *e)
+{
+	const json_t *latency = json_object_get(e->kmembench, "latency");
+	double step = json_number_value(json_object_get(latency, "clock_granularity_ns"));
+
+	return step > 1 ? step : 1;
+}
+
+double clock_step_of_cell(const struct dataset *d, size_t cell, const bool *used)
+{
+	double step = 1;
+
+	for (size_t s = 0; s < d->nr_series; s++) {
+		const struct measurement *m = dataset_at(d, cell, s);
+
+		for (size_t b = 0; used[s] && b < m->nr_blocks; b++)
+			step = fmax(step, clock_step(&m->blocks[b]));
+	}
+	return step;
 }
 
 int plot_clock_draw(struct plotter *p, size_t cell, const bool *used,

@@ -29,6 +29,11 @@ struct clock_picture {
 	double step_ns; /* what a panel of CLOCK_NS does not tell apart */
 };
 
+/* What the clock of an entry's process did not tell apart, in ns; the most of a cell's.
+ */
+double clock_step(const struct result_entry *e);
+double clock_step_of_cell(const struct dataset *d, size_t cell, const bool *used);
+
 /*
  * Draws a cell's picture of the series whose bit is set in used. Panels without a point
  * are left out; a picture without a panel is, too, and told. 0 or -errno with an error

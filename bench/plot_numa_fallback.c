@@ -30,14 +30,6 @@ static double number_of(const json_t *object, const char *name)
 	return json_number_value(json_object_get(object, name));
 }
 
-static double clock_step(const struct result_entry *e)
-{
-	const json_t *latency = json_object_get(e->kmembench, "latency");
-	double step = number_of(latency, "clock_granularity_ns");
-
-	return step > 1 ? step : 1;
-}
-
 /* Per cent of a step's blocks that lie on a node; NaN: there is none. */
 static double share_of(const json_t *step, size_t node)
 {
@@ -113,19 +105,6 @@ static void nodes_of(const struct dataset *d, size_t cell, const bool *used,
 	*nodes = *nodes < NODES_SHOWN ? *nodes : NODES_SHOWN;
 }
 
-static double coarsest_clock(const struct dataset *d, size_t cell, const bool *used)
-{
-	double step = 1;
-
-	for (size_t s = 0; s < d->nr_series; s++) {
-		const struct measurement *m = dataset_at(d, cell, s);
-
-		for (size_t b = 0; used[s] && b < m->nr_blocks; b++)
-			step = fmax(step, clock_step(&m->blocks[b]));
-	}
-	return step;
-}
-
 static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 {
 	struct clock_panel panels[NODES_SHOWN + 2];
@@ -140,7 +119,7 @@ static int draw_cell(struct plotter *p, size_t cell, const bool *used)
 			"whose node is known.",
 		.panels = panels,
 		.take = take_curves,
-		.step_ns = coarsest_clock(p->d, cell, used),
+		.step_ns = clock_step_of_cell(p->d, cell, used),
 	};
 	size_t preferred, nodes, n = 0;
 
